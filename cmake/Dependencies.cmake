@@ -1,0 +1,32 @@
+# Outside dependencies: Debian packages, and LibTorch (LibTorch.cmake).
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(absl REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
+pkg_check_modules(SQLITE3 REQUIRED IMPORTED_TARGET sqlite3)
+find_package(SQLiteCpp REQUIRED)
+
+# OpenCV's own CMake package comes only with libopencv-dev and its 200 packages; three libraries are all we use.
+foreach(module core imgproc imgcodecs)
+  find_library(OPENCV_${module} opencv_${module} REQUIRED)
+  list(APPEND OPENCV_LIBRARIES ${OPENCV_${module}})
+endforeach()
+find_path(OPENCV_INCLUDE_DIR opencv2/core.hpp PATH_SUFFIXES opencv4 REQUIRED)
+add_library(graft_opencv INTERFACE)
+target_include_directories(graft_opencv SYSTEM INTERFACE ${OPENCV_INCLUDE_DIR})
+target_link_libraries(graft_opencv INTERFACE ${OPENCV_LIBRARIES})
+
+if(GRAFT_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(GRAFT_WITH_TORCH)
+  include(LibTorch)
+endif()

@@ -1,0 +1,149 @@
+#include "core/data/image.h"
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace graft {
+namespace {
+
+// Turns and mirrors as the eight values of the EXIF tag say.
+void ApplyOrientation(int orientation, cv::Mat* image) {
+  switch (orientation) {
+    case 2:
+      cv::flip(*image, *image, 1);
+      break;
+    case 3:
+      cv::rotate(*image, *image, cv::ROTATE_180);
+      break;
+    case 4:
+      cv::flip(*image, *image, 0);
+      break;
+    case 5:
+      cv::transpose(*image, *image);
+      break;
+    case 6:
+      cv::rotate(*image, *image, cv::ROTATE_90_CLOCKWISE);
+      break;
+    case 7:
+      cv::transpose(*image, *image);
+      cv::flip(*image, *image, -1);
+      break;
+    case 8:
+      cv::rotate(*image, *image, cv::ROTATE_90_COUNTERCLOCKWISE);
+      break;
+    default:
+      break;
+  }
+}
+
+// Blends BGRA over white: c = c a + 255 (1 - a), rounded.
+cv::Mat OverWhite(const cv::Mat& bgra) {
+  cv::Mat bgr(bgra.size(), CV_8UC3);
+  for (int y = 0; y < bgra.rows; ++y) {
+    const auto* from = bgra.ptr<cv::Vec4b>(y);
+    auto* to = bgr.ptr<cv::Vec3b>(y);
+    for (int x = 0; x < bgra.cols; ++x) {
+      const int alpha = from[x][3];
+      for (int c = 0; c < 3; ++c) {
+        to[x][c] = static_cast<uint8_t>((from[x][c] * alpha + 255 * (255 - alpha) + 127) / 255);
+      }
+    }
+  }
+  return bgr;
+}
+
+// 8-bit BGR, EXIF orientation not applied yet.
+absl::StatusOr<cv::Mat> DecodeBgr(absl::Span<const uint8_t> bytes, const ImageInfo& info) {
+  const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<uint8_t*>(bytes.data()));
+  // Formats that can't be transparent decode straight to BGR; IMREAD_UNCHANGED is the only flag that keeps an alpha
+  // channel.
+  const bool opaque = info.format == ImageFormat::kJpeg || info.format == ImageFormat::kBmp;
+  cv::Mat image =
+      cv::imdecode(buffer, opaque ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);
+  if (image.empty()) {
+    return absl::InvalidArgumentError("the image can't be decoded: its data is damaged");
+  }
+  if (image.cols != info.width || image.rows != info.height) {
+    return absl::InvalidArgumentError(absl::StrCat("the image is damaged: its header says ", info.width, " x ",
+                                                   info.height, ", its data ", image.cols, " x ", image.rows));
+  }
+  if (image.depth() == CV_16U) {
+    image.convertTo(image, CV_8U, 1.0 / 257.0);
+  }
+  if (image.depth() != CV_8U) {
+    return absl::InvalidArgumentError("the image's pixels are neither 8 nor 16 bits");
+  }
+  switch (image.channels()) {
+    case 1:
+      cv::cvtColor(image, image, cv::COLOR_GRAY2BGR);
+      return image;
+    case 3:
+      return image;
+    case 4:
+      return OverWhite(image);
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("the image has ", image.channels(), " channels; 1, 3 or 4 are supported"));
+  }
+}
+
+int OpenCvInterpolation(Interpolation interpolation) {
+  switch (interpolation) {
+    case Interpolation::kNearest:
+      return cv::INTER_NEAREST_EXACT;
+    case Interpolation::kBilinear:
+      return cv::INTER_LINEAR;
+    case Interpolation::kArea:
+      return cv::INTER_AREA;
+  }
+  return cv::INTER_NEAREST_EXACT;
+}
+
+}  // namespace
+
+absl::string_view InterpolationName(Interpolation interpolation) {
+  switch (interpolation) {
+    case Interpolation::kNearest:
+      return "nearest";
+    case Interpolation::kBilinear:
+      return "bilinear";
+    case Interpolation::kArea:
+      return "area";
+  }
+  return "";
+}
+
+absl::StatusOr<RgbImage> DecodeImage(absl::Span<const uint8_t> bytes, const ImageLimits& limits) {
+  GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, limits));
+  return CatchExceptions("decoding the image", [&]() -> absl::StatusOr<RgbImage> {
+    GRAFT_ASSIGN_OR_RETURN(cv::Mat image, DecodeBgr(bytes, info));
+    ApplyOrientation(info.orientation, &image);
+    RgbImage result;
+    result.width = image.cols;
+    result.height = image.rows;
+    result.pixels.resize(static_cast<size_t>(image.cols) * static_cast<size_t>(image.rows) * 3);
+    cv::Mat rgb(image.size(), CV_8UC3, result.pixels.data());
+    cv::cvtColor(image, rgb, cv::COLOR_BGR2RGB);
+    return result;
+  });
+}
+
+absl::Status DecodeImageTo(absl::Span<const uint8_t> bytes, int size, Interpolation interpolation,
+                           absl::Span<uint8_t> out, const ImageLimits& limits) {
+  GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, limits));
+  return CatchExceptions("decoding the image", [&]() -> absl::Status {
+    GRAFT_ASSIGN_OR_RETURN(cv::Mat image, DecodeBgr(bytes, info));
+    ApplyOrientation(info.orientation, &image);
+    cv::Mat resized;
+    cv::resize(image, resized, cv::Size(size, size), 0, 0, OpenCvInterpolation(interpolation));
+    cv::Mat rgb(size, size, CV_8UC3, out.data());
+    cv::cvtColor(resized, rgb, cv::COLOR_BGR2RGB);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace graft

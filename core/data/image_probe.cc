@@ -1,0 +1,302 @@
+// Headers of JPEG (ITU T.81), PNG (ISO 15948), WebP (RFC 9649) and BMP, and the one EXIF tag that matters. Nothing here
+// decodes pixels: OpenCV does, after this has said that the file is whole and its size bearable.
+
+#include <zlib.h>
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/data/image.h"
+
+namespace graft {
+namespace {
+
+using Bytes = absl::Span<const uint8_t>;
+
+absl::string_view Text(Bytes bytes, size_t at, size_t size) {
+  if (at > bytes.size() || size > bytes.size() - at) {
+    return "";
+  }
+  return {reinterpret_cast<const char*>(bytes.data()) + at, size};
+}
+
+uint32_t Big(Bytes b, size_t at, int size) {
+  uint32_t value = 0;
+  for (int i = 0; i < size; ++i) {
+    value = value << 8 | b[at + static_cast<size_t>(i)];
+  }
+  return value;
+}
+
+uint32_t Little(Bytes b, size_t at, int size) {
+  uint32_t value = 0;
+  for (int i = size - 1; i >= 0; --i) {
+    value = value << 8 | b[at + static_cast<size_t>(i)];
+  }
+  return value;
+}
+
+absl::Status Truncated(absl::string_view format) {
+  return absl::InvalidArgumentError(absl::StrCat("the ", format, " image is truncated; send the whole file"));
+}
+
+absl::Status Damaged(absl::string_view format, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("the ", format, " image is damaged: ", what));
+}
+
+// EXIF orientation of a TIFF block; 1 when there is none or it is damaged (a photograph with odd EXIF is still a
+// photograph).
+int ExifOrientation(Bytes tiff) {
+  if (tiff.size() < 8) {
+    return 1;
+  }
+  const bool little = Text(tiff, 0, 2) == "II";
+  if (!little && Text(tiff, 0, 2) != "MM") {
+    return 1;
+  }
+  const auto number = [&](size_t at, int size) { return little ? Little(tiff, at, size) : Big(tiff, at, size); };
+  const size_t directory = number(4, 4);
+  if (directory + 2 > tiff.size()) {
+    return 1;
+  }
+  const size_t entries = number(directory, 2);
+  for (size_t i = 0; i < entries; ++i) {
+    const size_t at = directory + 2 + 12 * i;
+    if (at + 12 > tiff.size()) {
+      return 1;
+    }
+    constexpr uint32_t kOrientation = 0x0112;
+    if (number(at, 2) == kOrientation) {
+      const uint32_t value = number(at + 8, 2);
+      return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+    }
+  }
+  return 1;
+}
+
+absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
+  ImageInfo info;
+  info.format = ImageFormat::kJpeg;
+  size_t at = 2;
+  bool scanned = false;
+  while (true) {
+    // The next marker: 0xFF, then a byte that is neither 0 (a stuffed 0xFF) nor a restart marker. Inside of a scan,
+    // everything else is entropy-coded data.
+    while (at + 1 < b.size() &&
+           (b[at] != 0xFF || b[at + 1] == 0x00 || b[at + 1] == 0xFF || (b[at + 1] & 0xF8) == 0xD0)) {
+      if (!scanned && b[at] != 0xFF) {
+        return Damaged("JPEG", "a marker is missing");
+      }
+      ++at;
+    }
+    if (at + 1 >= b.size()) {
+      return Truncated("JPEG");
+    }
+    const uint8_t marker = b[at + 1];
+    at += 2;
+    if (marker == 0xD9) {  // end of image
+      if (!scanned || info.width == 0) {
+        return Damaged("JPEG", "it holds no picture");
+      }
+      return info;
+    }
+    if (at + 2 > b.size()) {
+      return Truncated("JPEG");
+    }
+    const size_t length = Big(b, at, 2);
+    if (length < 2) {
+      return Damaged("JPEG", "a segment has no length");
+    }
+    if (length > b.size() - at) {
+      return Truncated("JPEG");
+    }
+    const bool start_of_frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+    if (start_of_frame) {
+      if (length < 8) {
+        return Damaged("JPEG", "its frame header is short");
+      }
+      info.height = Big(b, at + 3, 2);
+      info.width = Big(b, at + 5, 2);
+    } else if (marker == 0xE1 && Text(b, at + 2, 6) == absl::string_view("Exif\0\0", 6) && length >= 8) {
+      info.orientation = ExifOrientation(b.subspan(at + 8, length - 8));
+    } else if (marker == 0xDA) {
+      scanned = true;
+    }
+    at += length;
+  }
+}
+
+absl::StatusOr<ImageInfo> ProbePng(Bytes b) {
+  ImageInfo info;
+  info.format = ImageFormat::kPng;
+  bool pixels = false;
+  for (size_t at = 8;;) {
+    if (b.size() - at < 12) {
+      return Truncated("PNG");
+    }
+    const size_t length = Big(b, at, 4);
+    if (length > b.size() - at - 12) {
+      return Truncated("PNG");
+    }
+    const absl::string_view type = Text(b, at + 4, 4);
+    const uint32_t crc = static_cast<uint32_t>(crc32(0, b.data() + at + 4, static_cast<uInt>(length + 4)));
+    if (crc != Big(b, at + 8 + length, 4)) {
+      return Damaged("PNG", absl::StrCat("the checksum of its chunk at byte ", at, " is wrong"));
+    }
+    if (type == "IHDR" && length >= 13) {
+      info.width = Big(b, at + 8, 4);
+      info.height = Big(b, at + 12, 4);
+    } else if (type == "IDAT") {
+      pixels = true;
+    } else if (type == "acTL") {
+      return absl::InvalidArgumentError("animated PNG isn't supported; send a single picture");
+    } else if (type == "eXIf") {
+      info.orientation = ExifOrientation(b.subspan(at + 8, length));
+    } else if (type == "IEND") {
+      return pixels ? absl::StatusOr<ImageInfo>(info) : Damaged("PNG", "it holds no picture");
+    }
+    at += 12 + length;
+  }
+}
+
+absl::StatusOr<ImageInfo> ProbeWebp(Bytes b) {
+  ImageInfo info;
+  info.format = ImageFormat::kWebp;
+  const uint64_t riff_end = uint64_t{8} + Little(b, 4, 4);
+  if (riff_end > b.size()) {
+    return Truncated("WebP");
+  }
+  bool pixels = false;
+  for (size_t at = 12; at + 8 <= riff_end;) {
+    const absl::string_view type = Text(b, at, 4);
+    const uint64_t length = Little(b, at + 4, 4);
+    if (length > riff_end - at - 8) {
+      return Truncated("WebP");
+    }
+    const Bytes chunk = b.subspan(at + 8, length);
+    if (type == "VP8X" && length >= 10) {
+      constexpr uint8_t kAnimation = 0x02;
+      if ((chunk[0] & kAnimation) != 0) {
+        return absl::InvalidArgumentError("animated WebP isn't supported; send a single picture");
+      }
+      info.width = Little(chunk, 4, 3) + 1;
+      info.height = Little(chunk, 7, 3) + 1;
+    } else if (type == "VP8 " && length >= 10) {
+      pixels = true;
+      info.width = Little(chunk, 6, 2) & 0x3FFF;
+      info.height = Little(chunk, 8, 2) & 0x3FFF;
+    } else if (type == "VP8L" && length >= 5) {
+      pixels = true;
+      const uint32_t bits = Little(chunk, 1, 4);
+      info.width = (bits & 0x3FFF) + 1;
+      info.height = (bits >> 14 & 0x3FFF) + 1;
+    } else if (type == "EXIF") {
+      const bool prefixed = Text(chunk, 0, 6) == absl::string_view("Exif\0\0", 6);
+      info.orientation = ExifOrientation(prefixed ? chunk.subspan(6) : chunk);
+    }
+    at += 8 + length + length % 2;
+  }
+  return pixels ? absl::StatusOr<ImageInfo>(info) : Damaged("WebP", "it holds no picture");
+}
+
+absl::StatusOr<ImageInfo> ProbeBmp(Bytes b) {
+  ImageInfo info;
+  info.format = ImageFormat::kBmp;
+  if (b.size() < 26) {
+    return Truncated("BMP");
+  }
+  const uint64_t pixels_at = Little(b, 10, 4);
+  const uint32_t header = Little(b, 14, 4);
+  uint64_t bits = 0;
+  uint32_t compression = 0;
+  if (header == 12) {  // OS/2
+    info.width = Little(b, 18, 2);
+    info.height = Little(b, 20, 2);
+    bits = Little(b, 24, 2);
+  } else {
+    if (b.size() < 34 || header < 40) {
+      return Damaged("BMP", "its header is short");
+    }
+    info.width = static_cast<int32_t>(Little(b, 18, 4));
+    const int64_t height = static_cast<int32_t>(Little(b, 22, 4));
+    info.height = height < 0 ? -height : height;  // negative: the top row comes first
+    bits = Little(b, 28, 2);
+    compression = Little(b, 30, 4);
+  }
+  constexpr int64_t kSane = 1 << 20;
+  if (info.width < 1 || info.height < 1 || info.width > kSane || info.height > kSane || bits > 32) {
+    return info;  // the limits refuse it with its size
+  }
+  const uint64_t row = (static_cast<uint64_t>(info.width) * bits + 31) / 32 * 4;
+  const bool run_length_coded = compression == 1 || compression == 2;
+  if (!run_length_coded && (pixels_at > b.size() || row * static_cast<uint64_t>(info.height) > b.size() - pixels_at)) {
+    return Truncated("BMP");
+  }
+  return info;
+}
+
+// A name for what was sent instead, so that the message helps.
+absl::string_view OtherFormat(Bytes b) {
+  struct Magic {
+    size_t at;
+    absl::string_view bytes;
+    absl::string_view name;
+  };
+  static constexpr Magic kMagics[] = {
+      {0, "GIF8", "a GIF"},       {0, {"II*\0", 4}, "a TIFF"},  {0, {"MM\0*", 4}, "a TIFF"},
+      {4, "ftypavif", "an AVIF"}, {4, "ftyphei", "a HEIC"},     {4, "ftypmif1", "a HEIC"},
+      {0, "%PDF", "a PDF"},       {0, "v/1\x01", "an OpenEXR"}, {4, "jP  ", "a JPEG 2000"},
+      {128, "DICM", "a DICOM"},   {0, "<svg", "an SVG"},        {0, "<?xml", "an XML"},
+      {0, "PK\x03\x04", "a ZIP"}, {0, "\x1f\x8b", "a gzip"},    {0, "#?RADIANCE", "an HDR"},
+  };
+  for (const Magic& magic : kMagics) {
+    if (Text(b, magic.at, magic.bytes.size()) == magic.bytes) {
+      return magic.name;
+    }
+  }
+  return "an unknown kind of";
+}
+
+}  // namespace
+
+absl::StatusOr<ImageInfo> ProbeImage(absl::Span<const uint8_t> bytes, const ImageLimits& limits) {
+  if (bytes.empty()) {
+    return absl::InvalidArgumentError("the image is empty: 0 bytes");
+  }
+  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the image has ", bytes.size(), " bytes; at most ", limits.max_bytes, " are accepted"));
+  }
+  absl::StatusOr<ImageInfo> info;
+  if (Text(bytes, 0, 3) == "\xFF\xD8\xFF") {
+    info = ProbeJpeg(bytes);
+  } else if (Text(bytes, 0, 8) == "\x89PNG\r\n\x1A\n") {
+    info = ProbePng(bytes);
+  } else if (Text(bytes, 0, 4) == "RIFF" && Text(bytes, 8, 4) == "WEBP") {
+    info = ProbeWebp(bytes);
+  } else if (Text(bytes, 0, 2) == "BM") {
+    info = ProbeBmp(bytes);
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat(OtherFormat(bytes), " file is not supported; send JPEG, PNG, WebP or BMP"));
+  }
+  if (!info.ok()) {
+    return info;
+  }
+  if (info->width < 1 || info->height < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the image has no pixels: its header says ", info->width, " x ", info->height));
+  }
+  if (info->width > limits.max_side || info->height > limits.max_side ||
+      info->width * info->height > limits.max_pixels) {
+    return absl::InvalidArgumentError(absl::StrCat("the image is too large: ", info->width, " x ", info->height,
+                                                   " pixels; at most ", limits.max_side, " a side and ",
+                                                   limits.max_pixels, " in all are accepted; scale it down"));
+  }
+  return info;
+}
+
+}  // namespace graft

@@ -1,0 +1,49 @@
+// A trained model in memory, on LibTorch.
+#ifndef GRAFT_CORE_INFER_PREDICTOR_H_
+#define GRAFT_CORE_INFER_PREDICTOR_H_
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/infer/engine.h"
+#include "core/nn/trunk.h"
+
+namespace graft {
+
+// How a predictor gets its trunk: shared with others in a server, loaded for itself in a job.
+using TrunkLoader = std::function<absl::StatusOr<std::shared_ptr<const Trunk>>(absl::string_view name)>;
+
+class Predictor : public BatchRunner {
+ public:
+  // Errors as Engine::Load. `device` is resolved: "cpu" or "cuda:N".
+  static absl::StatusOr<std::shared_ptr<const Predictor>> Load(const std::filesystem::path& folder,
+                                                               const TrunkLoader& load_trunk,
+                                                               const std::string& device);
+  ~Predictor() override;
+
+  const ModelDescription& description() const { return description_; }
+  // Null when the variant has none.
+  const Trunk* trunk() const { return trunk_.get(); }
+
+  int image_size() const override;
+  Interpolation interpolation() const override;
+  std::vector<int64_t> output_shape() const override;
+  // Probabilities: count x labels, each row sums to 1.
+  absl::Status Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const override;
+  // The same from features of its trunk: count x dimension floats.
+  absl::Status RunOnFeatures(absl::Span<const float> features, int64_t count, absl::Span<float> out) const;
+
+ private:
+  struct Impl;
+  Predictor(ModelDescription description, std::shared_ptr<const Trunk> trunk, std::unique_ptr<Impl> impl);
+
+  const ModelDescription description_;
+  const std::shared_ptr<const Trunk> trunk_;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_INFER_PREDICTOR_H_

@@ -1,0 +1,55 @@
+// A trained model on disk: models/NAME/VERSION/ with model.json (what it is), model.safetensors (the tensors that
+// differ from the trunk's) and pictures.
+#ifndef GRAFT_CORE_NN_ARTIFACT_H_
+#define GRAFT_CORE_NN_ARTIFACT_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/json.h"
+#include "core/nn/variants.h"
+
+namespace graft {
+
+// One pass over the training part, and its score on the validation part.
+struct EpochMetrics {
+  int epoch = 0;  // from 1
+  double loss = 0;
+  double accuracy = 0;
+  double validation_loss = 0;
+  double validation_accuracy = 0;
+  double seconds = 0;
+};
+
+struct ModelDescription {
+  std::string name;
+  int version = 0;
+  std::string variant;
+  std::vector<std::string> labels;  // sorted
+  TrainingOptions options;          // every default filled in, `auto` resolved
+  std::string dataset;
+  std::string dataset_fingerprint;
+  std::string trunk_fingerprint;  // empty without a trunk
+  std::string job_id;
+  int64_t create_time_ms = 0;  // since 1970, UTC
+  std::vector<EpochMetrics> history;
+  double training_seconds = 0;
+};
+
+std::filesystem::path ModelFile(const std::filesystem::path& folder);
+std::filesystem::path WeightsFile(const std::filesystem::path& folder);
+
+nlohmann::json ToJson(const TrainingOptions& options);
+absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& json);
+
+absl::Status SaveModel(const ModelDescription& model, const std::filesystem::path& folder);
+// NOT_FOUND or DATA_LOSS.
+absl::StatusOr<ModelDescription> LoadModel(const std::filesystem::path& folder);
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_NN_ARTIFACT_H_

@@ -1,0 +1,52 @@
+// LibTorch side of core/nn: networks built from layer specs. Only core's own .cc files include this.
+#ifndef GRAFT_CORE_NN_INTERNAL_NETWORK_TORCH_H_
+#define GRAFT_CORE_NN_INTERNAL_NETWORK_TORCH_H_
+
+#include <torch/torch.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/base/safetensors.h"
+#include "core/nn/variants.h"
+
+namespace graft::internal {
+
+// N x size x size x 3 bytes, RGB, to N x 3 x size x size floats in channels_last memory on `device`, preprocessed.
+torch::Tensor InputTensor(absl::Span<const uint8_t> images, int64_t count, int64_t size, Preprocessing preprocessing,
+                          const torch::Device& device);
+
+// A stack of layers. Thread-safe while nobody trains it: forward only reads.
+class Network : public torch::nn::Module {
+ public:
+  // Weights are Glorot-uniform and biases zero, as Keras's, drawn from LibTorch's generator.
+  Network(std::vector<LayerSpec> layers, std::array<int64_t, 3> input);
+
+  // Input: N x C x H x W floats in channels_last memory, or N x features for a stack that starts with Flatten.
+  // Output: logits, N x outputs; without a dense layer, N x C x H x W in channels_last.
+  torch::Tensor Forward(torch::Tensor x);
+
+  // Names as in the layer specs: "conv2d_1.weight" (OIHW), "dense_1.weight" (outputs x inputs), "dense_1.bias".
+  absl::Status Load(const Safetensors& file, const std::map<std::string, std::string>& file_names = {});
+  // Copies on the CPU, in the order of the layers.
+  std::vector<std::pair<std::string, torch::Tensor>> Weights() const;
+
+ private:
+  struct Parameters {
+    torch::Tensor weight;
+    torch::Tensor bias;
+  };
+  std::vector<LayerSpec> layers_;
+  std::vector<Parameters> parameters_;  // one a layer; undefined where it has none
+};
+
+// Probabilities, N x classes on the CPU, of logits.
+torch::Tensor Probabilities(const torch::Tensor& logits);
+
+}  // namespace graft::internal
+
+#endif  // GRAFT_CORE_NN_INTERNAL_NETWORK_TORCH_H_
