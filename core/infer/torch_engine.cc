@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -129,7 +130,13 @@ class TorchEngine : public Engine {
                                                                Preprocessing preprocessing,
                                                                Interpolation interpolation) override {
     GRAFT_ASSIGN_OR_RETURN(auto loaded, LoadTrunk(trunk));
-    return std::make_shared<TrunkRunner>(std::move(loaded), image_size, preprocessing, interpolation);
+    // Equal settings get the same runner, so that their images run in one batch. Runners are small and their settings few.
+    const std::lock_guard lock(mutex_);
+    auto& runner = extractors_[{std::string(trunk), image_size, preprocessing, interpolation}];
+    if (runner == nullptr) {
+      runner = std::make_shared<TrunkRunner>(std::move(loaded), image_size, preprocessing, interpolation);
+    }
+    return runner;
   }
 
   std::string device() const override { return device_; }
@@ -163,7 +170,9 @@ class TorchEngine : public Engine {
   const EngineOptions options_;
   const std::string device_;
   mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<const Trunk>> trunks_;  // guarded by mutex_
+  // Guarded by mutex_.
+  std::map<std::string, std::shared_ptr<const Trunk>> trunks_;
+  std::map<std::tuple<std::string, int, Preprocessing, Interpolation>, std::shared_ptr<const BatchRunner>> extractors_;
 };
 
 }  // namespace

@@ -1,0 +1,76 @@
+// What each RPC does, without gRPC: a handler is a function of what the server has, the request and the response. Tests call them
+// so. Services (services.cc) give each a line.
+#ifndef GRAFT_SERVER_HANDLERS_HANDLERS_H_
+#define GRAFT_SERVER_HANDLERS_HANDLERS_H_
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/infer/batcher.h"
+#include "core/infer/engine.h"
+#include "graft/v1/datasets.pb.h"
+#include "graft/v1/jobs.pb.h"
+#include "graft/v1/models.pb.h"
+#include "graft/v1/prediction.pb.h"
+#include "graft/v1/server.pb.h"
+#include "server/catalog.h"
+#include "server/jobs/job_manager.h"
+#include "server/options.h"
+
+namespace graft {
+
+template <typename Response>
+class StreamSource;
+template <typename Request, typename Response>
+class StreamSink;
+
+// What handlers work with; all thread-safe, all longer-lived than any call.
+struct Deps {
+  const ServerOptions* options = nullptr;
+  Catalog* catalog = nullptr;
+  JobManager* jobs = nullptr;
+  Engine* engine = nullptr;
+  ModelCache* models = nullptr;
+  Batcher* batcher = nullptr;
+  int64_t start_time_ms = 0;
+};
+
+// Job.
+absl::Status SubmitJob(const Deps& deps, const v1::SubmitJobRequest& request, v1::Job* response);
+absl::Status GetJob(const Deps& deps, const v1::GetJobRequest& request, v1::Job* response);
+absl::Status ListJobs(const Deps& deps, const v1::ListJobsRequest& request, v1::ListJobsResponse* response);
+absl::Status CancelJob(const Deps& deps, const v1::CancelJobRequest& request, v1::Job* response);
+std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const v1::WatchJobRequest& request);
+
+// Data set.
+absl::Status GetDataset(const Deps& deps, const v1::GetDatasetRequest& request, v1::Dataset* response);
+absl::Status ListDatasets(const Deps& deps, const v1::ListDatasetsRequest& request, v1::ListDatasetsResponse* response);
+absl::Status DeleteDataset(const Deps& deps, const v1::DeleteDatasetRequest& request, v1::DeleteDatasetResponse* response);
+std::unique_ptr<StreamSink<v1::UploadImagesRequest, v1::UploadImagesResponse>> UploadImages(const Deps& deps);
+
+// Model, variant and server.
+absl::Status ListVariants(const Deps& deps, const v1::ListVariantsRequest& request, v1::ListVariantsResponse* response);
+absl::Status GetVariant(const Deps& deps, const v1::GetVariantRequest& request, v1::Variant* response);
+absl::Status GetModel(const Deps& deps, const v1::GetModelRequest& request, v1::Model* response);
+absl::Status ListModels(const Deps& deps, const v1::ListModelsRequest& request, v1::ListModelsResponse* response);
+absl::Status DeleteModel(const Deps& deps, const v1::DeleteModelRequest& request, v1::DeleteModelResponse* response);
+std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps,
+                                                                       const v1::DownloadModelRequest& request);
+absl::Status GetStatus(const Deps& deps, const v1::GetStatusRequest& request, v1::ServerStatus* response);
+
+// Prediction: answers later. `request` must live until `done` is called; work whose caller has gone (`abandoned`) isn't begun.
+void Classify(const Deps& deps, const v1::ClassifyRequest& request, const std::function<bool()>& abandoned,
+              const std::function<void(absl::StatusOr<v1::ClassifyResponse>)>& done);
+void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request, const std::function<bool()>& abandoned,
+                     const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done);
+
+// Page sizes of List calls: 0 is 50, more than 1,000 is 1,000; INVALID_ARGUMENT below 0.
+absl::StatusOr<int> PageSize(int requested);
+// A page token is the offset into the sorted list; INVALID_ARGUMENT when it isn't one that we gave out.
+absl::StatusOr<int64_t> PageToken(const std::string& token);
+
+}  // namespace graft
+
+#endif  // GRAFT_SERVER_HANDLERS_HANDLERS_H_

@@ -1,0 +1,120 @@
+// graftd: parses its settings, starts the server, waits for a signal.
+
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/infer/engine.h"
+#include "core/nn/runtime.h"
+#include "server/log.h"
+#include "server/options.h"
+#include "server/server.h"
+
+namespace {
+
+// Weights and worker lie beside the program: PREFIX/bin/graftd, PREFIX/bin/graft-worker, PREFIX/share/graft/weights.
+std::filesystem::path ProgramFolder() { return std::filesystem::read_symlink("/proc/self/exe").parent_path(); }
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "graftd: %s\n", std::string(status.message()).c_str());
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ? 2 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  graft::KeepFreedMemory();
+  graft::ServerOptions options;
+  options.weights_dir = ProgramFolder().parent_path() / "share" / "graft" / "weights";
+  options.worker_program = ProgramFolder() / "graft-worker";
+  std::string log_level = "info";
+  std::string log_format = "text";
+  CLI::App app{"Graft's server: splits data sets, trains models in the background and serves them over gRPC."};
+  app.set_version_flag("--version", "graftd 0.1.0");
+  app.set_config("--config", "", "A file with these options, one a line: data-dir = \"/var/lib/graft\"")->envname("GRAFT_CONFIG");
+  app.add_option("--listen", options.listen, "HOST:PORT; port 0 takes a free one")->envname("GRAFT_LISTEN")->capture_default_str();
+  app.add_option("--data-dir", options.data_dir, "Folder for data sets, models and jobs")->envname("GRAFT_DATA_DIR")->required();
+  app.add_option("--allow-dir", options.allow_dirs, "Folder of images that callers may name; may be given several times")
+      ->envname("GRAFT_ALLOW_DIR")
+      ->delimiter(':');
+  app.add_option("--weights-dir", options.weights_dir, "Folder with vgg16.safetensors (deploy/fetch-weights)")
+      ->envname("GRAFT_WEIGHTS_DIR")
+      ->capture_default_str();
+  app.add_option("--worker", options.worker_program, "The graft-worker program")->envname("GRAFT_WORKER");
+  app.add_option("--port-file", options.port_file, "Write the bound port's number here once the server serves");
+  app.add_option("--max-running-jobs", options.max_running_jobs, "Jobs at a time")
+      ->envname("GRAFT_MAX_RUNNING_JOBS")
+      ->capture_default_str();
+  app.add_option("--max-queued-jobs", options.max_queued_jobs, "Jobs that may wait")
+      ->envname("GRAFT_MAX_QUEUED_JOBS")
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "Threads of the networks; 0: one a core")
+      ->envname("GRAFT_THREADS")
+      ->capture_default_str();
+  app.add_option("--device", options.device, "auto, cpu or cuda:N")->envname("GRAFT_DEVICE")->capture_default_str();
+  app.add_option("--max-batch", options.max_batch, "Images that run through a network at a time")
+      ->envname("GRAFT_MAX_BATCH")
+      ->capture_default_str();
+  app.add_option("--drain-seconds", options.drain_seconds, "Longest wait for running calls at shutdown")
+      ->envname("GRAFT_DRAIN_SECONDS")
+      ->capture_default_str();
+  app.add_option("--log-level", log_level)
+      ->envname("GRAFT_LOG_LEVEL")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--log-format", log_format)
+      ->envname("GRAFT_LOG_FORMAT")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  app.footer(
+      "Examples:\n"
+      "  graftd --data-dir ~/graft --allow-dir ~/pictures\n"
+      "  graftd --config /etc/graft/graftd.toml\n"
+      "  GRAFT_DATA_DIR=/var/lib/graft graftd --listen 127.0.0.1:7077\n"
+      "Each option can be set in the file or as GRAFT_... in the environment; the command line wins.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+
+  if (const absl::Status status = options.Resolve(); !status.ok()) {
+    return Fail(status);
+  }
+  // Blocked in every thread and taken by sigwait below: nothing runs inside of a signal handler.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  graft::ConfigureLog(log_level, log_format == "json");
+  auto engine = graft::MakeTorchEngine({options.weights_dir, options.device, options.threads});
+  if (!engine.ok()) {
+    return Fail(engine.status());
+  }
+  auto server = graft::Server::Start(options, *std::move(engine));
+  if (!server.ok()) {
+    return Fail(server.status());
+  }
+  graft::Log(graft::LogLevel::kInfo, "serving",
+             {{"port", absl::StrCat((*server)->port())},
+              {"data_dir", options.data_dir.string()},
+              {"weights_dir", options.weights_dir.string()},
+              {"threads", absl::StrCat(options.threads)}});
+  if (!std::filesystem::exists(options.weights_dir / "vgg16.safetensors")) {
+    graft::Log(graft::LogLevel::kWarning, "weights_missing",
+               {{"folder", options.weights_dir.string()}, {"remedy", "deploy/fetch-weights --out " + options.weights_dir.string()}});
+  }
+  int signal = 0;
+  sigwait(&signals, &signal);
+  graft::Log(graft::LogLevel::kInfo, "shutting_down", {{"signal", absl::StrCat(signal)}});
+  (*server)->Shutdown(absl::Seconds(options.drain_seconds));
+  graft::Log(graft::LogLevel::kInfo, "stopped", {});
+  return 0;
+}
