@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <torch/torch.h>
 
 #include <cstring>
@@ -123,6 +124,7 @@ class TorchEngine : public Engine {
     GRAFT_ASSIGN_OR_RETURN(auto predictor,
                            Predictor::Load(
                                folder, [this](absl::string_view name) { return LoadTrunk(name); }, device_));
+    malloc_trim(0);  // the files' bytes, which KeepFreedMemory would keep for ever
     return LoadedModel{predictor->description(), predictor};
   }
 

@@ -1,0 +1,226 @@
+// Training, on small pictures whose class shows in their colour.
+#include "core/train/trainer.h"
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+
+#include "core/base/safetensors.h"
+#include "core/data/split.h"
+#include "core/infer/evaluate.h"
+#include "core/infer/predictor.h"
+#include "core/nn/runtime.h"
+#include "tests/testing/files.h"
+
+namespace graft {
+namespace {
+
+using ::graft::testing::IsOk;
+using ::graft::testing::StatusIs;
+using ::testing::_;
+using ::testing::HasSubstr;
+
+absl::Status Nothing(const ProgressUpdate&) { return absl::OkStatus(); }
+
+TrainHooks QuietHooks() {
+  return {&Nothing, [](const StepUpdate&) { return absl::OkStatus(); }, [](const EpochMetrics&) { return absl::OkStatus(); }};
+}
+
+// Noisy pictures, brighter in one channel per class.
+class TrainerTest : public ::testing::Test {
+ protected:
+  void MakeDataset(const std::vector<std::string>& labels, int per_class) {
+    cv::RNG rng(7);
+    for (size_t label = 0; label < labels.size(); ++label) {
+      for (int i = 0; i < per_class; ++i) {
+        cv::Mat image(40, 40, CV_8UC3);
+        rng.fill(image, cv::RNG::UNIFORM, 0, 160);
+        std::vector<cv::Mat> channels;
+        cv::split(image, channels);
+        channels[label % 3] += 60;
+        cv::merge(channels, image);
+        std::vector<uint8_t> png;
+        cv::imencode(".png", image, png);
+        testing::WriteText(dir_ / ("in/" + labels[label] + "." + std::to_string(i) + ".png"),
+                           std::string(png.begin(), png.end()));
+      }
+    }
+    SplitOptions options;
+    options.sizes = SplitFractions{0.5, 0.25, 0.25};
+    std::filesystem::create_directories(dataset());
+    ASSERT_OK_AND_ASSIGN(manifest_, SplitFolder(dir_ / "in", dataset(), options, &Nothing));
+  }
+
+  std::filesystem::path dataset() const { return dir_ / "dataset"; }
+
+  TrainRequest Request(const std::string& variant, const std::string& out) {
+    std::filesystem::create_directories(dir_ / out);
+    TrainRequest request;
+    request.variant = *FindVariant(variant);
+    request.options = request.variant->defaults;
+    request.options.image_size = 40;
+    request.options.batch_size = 8;
+    request.options.dense_units = 16;
+    request.options.epochs = 3;
+    request.options.threads = 2;
+    request.options.device = "cpu";
+    request.dataset = dataset();
+    request.manifest = &manifest_;
+    request.weights_dir = std::filesystem::path(GRAFT_BINARY_DIR) / "share" / "graft" / "weights";
+    request.out = dir_ / out;
+    return request;
+  }
+
+  // Saves a description beside the weights, as a job does, and loads both.
+  absl::StatusOr<std::shared_ptr<const Predictor>> LoadTrained(const TrainRequest& request, const TrainOutcome& outcome) {
+    ModelDescription model;
+    model.name = "model";
+    model.version = 1;
+    model.variant = std::string(request.variant->name);
+    model.labels = manifest_.labels;
+    model.options = outcome.options;
+    model.trunk_fingerprint = outcome.trunk_fingerprint;
+    model.history = outcome.history;
+    if (absl::Status status = SaveModel(model, request.out); !status.ok()) {
+      return status;
+    }
+    return Predictor::Load(
+        request.out, [&](absl::string_view name) { return Trunk::Load(name, request.weights_dir, "cpu"); }, "cpu");
+  }
+
+  const testing::TempDir dir_;
+  Manifest manifest_;
+};
+
+TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
+  MakeDataset({"blue", "green"}, 40);
+  for (const Variant& variant : Variants()) {
+    SCOPED_TRACE(std::string(variant.name));
+    TrainRequest request = Request(std::string(variant.name), "learn-" + std::string(variant.name));
+    request.options.epochs = 8;
+    ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
+    ASSERT_EQ(outcome.history.size(), 8U);
+    EXPECT_LT(outcome.history.back().loss, outcome.history.front().loss);
+    EXPECT_NE(outcome.options.preprocessing, Preprocessing::kAuto);
+    ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
+    ASSERT_OK_AND_ASSIGN(const EvaluationReport report,
+                         EvaluateModel(*predictor, dataset(), manifest_, Part::kTest, 2, &Nothing));
+    EXPECT_EQ(report.images, 20);
+    EXPECT_GT(report.accuracy, 0.8);
+    // What was scored on the validation part while training is what the saved model scores.
+    ASSERT_OK_AND_ASSIGN(const EvaluationReport validation,
+                         EvaluateModel(*predictor, dataset(), manifest_, Part::kValidation, 2, &Nothing));
+    EXPECT_NEAR(validation.accuracy, outcome.history.back().validation_accuracy, 1e-9);
+    EXPECT_NEAR(validation.log_loss, outcome.history.back().validation_loss, 1e-4);
+  }
+}
+
+TEST_F(TrainerTest, MoreThanTwoClassesEndInSoftmax) {
+  MakeDataset({"blue", "green", "red"}, 24);
+  TrainRequest request = Request("basic_cnn", "three");
+  request.options.epochs = 10;
+  ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
+  ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
+  EXPECT_EQ(predictor->output_shape(), std::vector<int64_t>{3});
+  ASSERT_OK_AND_ASSIGN(const EvaluationReport report,
+                       EvaluateModel(*predictor, dataset(), manifest_, Part::kTest, 2, &Nothing));
+  EXPECT_GT(report.accuracy, 0.8);
+}
+
+TEST_F(TrainerTest, SameRequestSameBytesOtherSeedOtherBytes) {
+  MakeDataset({"blue", "green"}, 16);
+  TrainRequest first = Request("basic_cnn", "first");
+  TrainRequest second = Request("basic_cnn", "second");
+  TrainRequest third = Request("basic_cnn", "third");
+  third.options.seed = 43;
+  for (const TrainRequest* request : {&first, &second, &third}) {
+    ASSERT_THAT(Train(*request, QuietHooks()), IsOk());
+  }
+  EXPECT_EQ(testing::ReadText(WeightsFile(first.out)), testing::ReadText(WeightsFile(second.out)));
+  EXPECT_NE(testing::ReadText(WeightsFile(first.out)), testing::ReadText(WeightsFile(third.out)));
+}
+
+TEST_F(TrainerTest, EveryOptimizerLearns) {
+  MakeDataset({"blue", "green"}, 24);
+  for (const auto& [kind, rate] : {std::pair{OptimizerKind::kRmsprop, 1e-3}, {OptimizerKind::kSgd, 1e-2},
+                                   {OptimizerKind::kAdam, 1e-3}, {OptimizerKind::kAdamW, 1e-3}}) {
+    TrainRequest request = Request("basic_cnn", "optimizer");
+    request.options.optimizer = kind;
+    request.options.learning_rate = rate;
+    request.options.momentum = 0.9;
+    request.options.epochs = 6;
+    ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
+    EXPECT_LT(outcome.history.back().loss, outcome.history.front().loss) << OptimizerName(kind);
+  }
+}
+
+TEST_F(TrainerTest, HooksSeeEveryStepAndEpochAndCanStop) {
+  MakeDataset({"blue", "green"}, 20);  // 20 training images: 3 steps of 8, 8 and 4
+  TrainHooks hooks = QuietHooks();
+  std::vector<std::string> seen;
+  hooks.on_step = [&](const StepUpdate& u) {
+    seen.push_back(std::to_string(u.epoch) + "." + std::to_string(u.step) + "/" + std::to_string(u.steps) + ":" +
+                   std::to_string(u.images));
+    return u.epoch == 2 && u.step == 2 ? absl::CancelledError("enough") : absl::OkStatus();
+  };
+  hooks.on_epoch = [&](const EpochMetrics& e) {
+    seen.push_back("epoch " + std::to_string(e.epoch));
+    return absl::OkStatus();
+  };
+  EXPECT_THAT(Train(Request("basic_cnn", "hooks"), hooks), StatusIs(absl::StatusCode::kCancelled, "enough"));
+  EXPECT_THAT(seen, ::testing::ElementsAre("1.1/3:8", "1.2/3:8", "1.3/3:4", "epoch 1", "2.1/3:8", "2.2/3:8"));
+}
+
+TEST_F(TrainerTest, ALossThatExplodesIsAnErrorWithTheRemedy) {
+  MakeDataset({"blue", "green"}, 16);
+  TrainRequest request = Request("basic_cnn", "explode");
+  request.options.optimizer = OptimizerKind::kSgd;
+  request.options.learning_rate = 10;
+  request.options.preprocessing = Preprocessing::kCaffe;  // large inputs
+  request.options.epochs = 50;
+  EXPECT_THAT(Train(request, QuietHooks()), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("learning_rate")));
+}
+
+TEST_F(TrainerTest, DamagedWeightsAreNeverServed) {
+  MakeDataset({"blue", "green"}, 16);
+  const TrainRequest request = Request("basic_cnn", "damage");
+  ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
+  ASSERT_THAT(LoadTrained(request, outcome), IsOk());
+  testing::ForEachDamage(WeightsFile(request.out), 60, 20, [&](const std::string& what) {
+    EXPECT_THAT(LoadTrained(request, outcome), StatusIs(absl::StatusCode::kDataLoss, _)) << what;
+  });
+}
+
+TEST_F(TrainerTest, ASecondHeadUsesTheCachedFeatures) {
+  MakeDataset({"blue", "green"}, 12);
+  TrainHooks hooks = QuietHooks();
+  int extractions = 0;
+  hooks.on_progress = [&](const ProgressUpdate& update) {
+    extractions += update.phase == "features" ? 1 : 0;
+    return absl::OkStatus();
+  };
+  ASSERT_THAT(Train(Request("vgg16_features", "head1"), hooks), IsOk());
+  EXPECT_GT(extractions, 0);
+  extractions = 0;
+  ASSERT_THAT(Train(Request("vgg16_features", "head2"), hooks), IsOk());
+  EXPECT_EQ(extractions, 0);
+}
+
+TEST_F(TrainerTest, EvaluatingOnOtherClassesIsRefused) {
+  MakeDataset({"blue", "green"}, 16);
+  const TrainRequest request = Request("basic_cnn", "other");
+  ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
+  ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
+  Manifest other = manifest_;
+  other.labels = {"blue", "yellow"};
+  EXPECT_THAT(EvaluateModel(*predictor, dataset(), other, Part::kTest, 1, &Nothing),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("yellow")));
+}
+
+TEST(DeviceTest, UnknownDevicesAreRefused) {
+  EXPECT_THAT(ResolveDevice("cpu"), IsOk());
+  EXPECT_THAT(ResolveDevice("auto"), IsOk());
+  EXPECT_THAT(ResolveDevice("cuda:99"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cuda:99")));
+}
+
+}  // namespace
+}  // namespace graft

@@ -1,0 +1,114 @@
+// Stand-ins for what a test wants to control: who runs jobs, what a network answers, what time it is.
+#ifndef GRAFT_TESTS_TESTING_PUPPETS_H_
+#define GRAFT_TESTS_TESTING_PUPPETS_H_
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/infer/engine.h"
+#include "server/jobs/executor.h"
+
+namespace graft::testing {
+
+// Starts nothing; the test says when and how each worker ends. Thread-safe.
+class PuppetExecutor : public Executor {
+ public:
+  absl::Status Start(const WorkerLaunch& launch, OnExit on_exit) override {
+    const std::lock_guard lock(mutex_);
+    if (!start_status_.ok()) {
+      return start_status_;
+    }
+    launches_.push_back(launch);
+    exits_[{launch.job_id, launch.attempt}] = std::move(on_exit);
+    return absl::OkStatus();
+  }
+  void Stop(const std::string& job_id, int attempt) override {
+    const std::lock_guard lock(mutex_);
+    stops_.emplace_back(job_id, attempt);
+  }
+
+  // The worker of this attempt ends.
+  void Exit(const std::string& job_id, int attempt, const absl::Status& status) {
+    OnExit on_exit;
+    {
+      const std::lock_guard lock(mutex_);
+      on_exit = std::move(exits_.at({job_id, attempt}));
+      exits_.erase({job_id, attempt});
+    }
+    on_exit(status);
+  }
+  void FailStarts(absl::Status status) {
+    const std::lock_guard lock(mutex_);
+    start_status_ = std::move(status);
+  }
+  std::vector<WorkerLaunch> launches() const {
+    const std::lock_guard lock(mutex_);
+    return launches_;
+  }
+  std::vector<std::pair<std::string, int>> stops() const {
+    const std::lock_guard lock(mutex_);
+    return stops_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  absl::Status start_status_;
+  std::vector<WorkerLaunch> launches_;
+  std::vector<std::pair<std::string, int>> stops_;
+  std::map<std::pair<std::string, int>, OnExit> exits_;
+};
+
+// An engine without networks: every model's first class gets the image's mean brightness as its probability.
+class PuppetEngine : public Engine {
+ public:
+  class Runner : public BatchRunner {
+   public:
+    Runner(int image_size, std::vector<int64_t> shape) : image_size_(image_size), shape_(std::move(shape)) {}
+    int image_size() const override { return image_size_; }
+    Interpolation interpolation() const override { return Interpolation::kNearest; }
+    std::vector<int64_t> output_shape() const override { return shape_; }
+    absl::Status Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const override {
+      const size_t width = out.size() / static_cast<size_t>(count);
+      const size_t bytes = images.size() / static_cast<size_t>(count);
+      for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+        double sum = 0;
+        for (const uint8_t byte : images.subspan(i * bytes, bytes)) {
+          sum += byte;
+        }
+        const auto mean = static_cast<float>(sum / static_cast<double>(bytes) / 255);
+        for (size_t k = 0; k < width; ++k) {
+          out[i * width + k] = k == 0 ? mean : (1 - mean) / static_cast<float>(width - 1);
+        }
+      }
+      return absl::OkStatus();
+    }
+
+   private:
+    const int image_size_;
+    const std::vector<int64_t> shape_;
+  };
+
+  absl::StatusOr<LoadedModel> Load(const std::filesystem::path& folder) override {
+    absl::StatusOr<ModelDescription> description = LoadModel(folder);
+    if (!description.ok()) {
+      return description.status();
+    }
+    const std::vector<int64_t> shape = {static_cast<int64_t>(description->labels.size())};
+    return LoadedModel{*std::move(description), std::make_shared<Runner>(16, shape)};
+  }
+  absl::StatusOr<std::shared_ptr<const BatchRunner>> Extractor(absl::string_view, int image_size, Preprocessing,
+                                                               Interpolation) override {
+    return std::make_shared<Runner>(image_size, std::vector<int64_t>{2, 2, 3});
+  }
+  std::string device() const override { return "cpu"; }
+  std::string version() const override { return "none"; }
+  void PrepareThread() override {}
+  std::vector<std::string> loaded_trunks() const override { return {}; }
+};
+
+}  // namespace graft::testing
+
+#endif  // GRAFT_TESTS_TESTING_PUPPETS_H_
