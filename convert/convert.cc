@@ -68,7 +68,9 @@ google::protobuf::Timestamp ToTimestamp(int64_t ms) {
   return time;
 }
 
-int64_t FromTimestamp(const google::protobuf::Timestamp& time) { return time.seconds() * 1000 + time.nanos() / 1'000'000; }
+int64_t FromTimestamp(const google::protobuf::Timestamp& time) {
+  return time.seconds() * 1000 + time.nanos() / 1'000'000;
+}
 
 absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec) {
   SplitOptions options;

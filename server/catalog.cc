@@ -51,7 +51,9 @@ int64_t FolderBytes(const fs::path& folder) {
   return bytes;
 }
 
-std::string PartOf(v1::Part part) { return part == v1::PART_TRAIN ? "train" : part == v1::PART_VALIDATION ? "validation" : "test"; }
+std::string PartOf(v1::Part part) {
+  return part == v1::PART_TRAIN ? "train" : part == v1::PART_VALIDATION ? "validation" : "test";
+}
 
 }  // namespace
 
@@ -62,9 +64,10 @@ absl::Status CheckName(absl::string_view field, absl::string_view name) {
     good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-');
   }
   if (!good) {
-    return InvalidField(field, absl::StrCat("'", absl::Utf8SafeCEscape(name.substr(0, 100)),
-                                            "' can't be a name; use 1 to 63 letters, digits, '.', '_' or '-', a letter or "
-                                            "digit first"));
+    return InvalidField(field,
+                        absl::StrCat("'", absl::Utf8SafeCEscape(name.substr(0, 100)),
+                                     "' can't be a name; use 1 to 63 letters, digits, '.', '_' or '-', a letter or "
+                                     "digit first"));
   }
   return absl::OkStatus();
 }
@@ -80,8 +83,9 @@ absl::Status CheckRelativePath(absl::string_view field, absl::string_view path) 
     good = good && !absl::ascii_iscntrl(static_cast<unsigned char>(c)) && c != '\\';
   }
   if (!good) {
-    return InvalidField(field, absl::StrCat("'", absl::Utf8SafeCEscape(path.substr(0, 100)),
-                                            "' isn't a relative path like cat/1.jpg, without '..' or control characters"));
+    return InvalidField(field,
+                        absl::StrCat("'", absl::Utf8SafeCEscape(path.substr(0, 100)),
+                                     "' isn't a relative path like cat/1.jpg, without '..' or control characters"));
   }
   return absl::OkStatus();
 }
@@ -96,9 +100,9 @@ absl::StatusOr<fs::path> CheckAllowedFolder(absl::string_view field, const std::
     return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
   };
   const auto denied = [&] {
-    return absl::PermissionDeniedError(
-        absl::StrCat(field, ": '", absl::Utf8SafeCEscape(folder),
-                     "' lies in no folder that this server may read; start graftd with --allow-dir for it, or upload the images"));
+    return absl::PermissionDeniedError(absl::StrCat(
+        field, ": '", absl::Utf8SafeCEscape(folder),
+        "' lies in no folder that this server may read; start graftd with --allow-dir for it, or upload the images"));
   };
   std::error_code error;
   const fs::path resolved = fs::canonical(path, error);
@@ -145,7 +149,8 @@ absl::StatusOr<v1::Dataset> Catalog::GetDataset(const std::string& name) const {
   GRAFT_RETURN_IF_ERROR(CheckName("dataset", name));
   const absl::StatusOr<nlohmann::json> json = ReadSealedJson(DatasetFolder(name) / "dataset.json");
   if (absl::IsNotFound(json.status())) {
-    return absl::NotFoundError(absl::StrCat("dataset: there is no '", name, "'; `graft dataset list` shows what there is"));
+    return absl::NotFoundError(
+        absl::StrCat("dataset: there is no '", name, "'; `graft dataset list` shows what there is"));
   }
   GRAFT_RETURN_IF_ERROR(json.status());
   v1::Dataset dataset;
@@ -156,7 +161,8 @@ absl::StatusOr<v1::Dataset> Catalog::GetDataset(const std::string& name) const {
 
 std::vector<std::string> Catalog::DatasetNames() const {
   std::vector<std::string> names = Folders(data_dir_ / "datasets");
-  names.erase(std::remove_if(names.begin(), names.end(), [&](const std::string& n) { return !HasDataset(n); }), names.end());
+  names.erase(std::remove_if(names.begin(), names.end(), [&](const std::string& n) { return !HasDataset(n); }),
+              names.end());
   return names;
 }
 
@@ -170,9 +176,8 @@ std::vector<std::pair<std::string, int>> Catalog::ModelVersions() const {
       }
     }
   }
-  std::sort(versions.begin(), versions.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first : a.second > b.second;
-  });
+  std::sort(versions.begin(), versions.end(),
+            [](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : a.second > b.second; });
   return versions;
 }
 
@@ -285,7 +290,8 @@ absl::Status Catalog::Publish(const v1::JobSpec& spec, int model_version, const 
   std::error_code error;
   fs::create_directories(target.parent_path(), error);
   if (fs::exists(target, error)) {
-    // An older evaluation, or what this job published before the server died in between: names and versions are the job's own.
+    // An older evaluation, or what this job published before the server died in between: names and versions are the
+    // job's own.
     GRAFT_RETURN_IF_ERROR(MoveToTrash(target));
   }
   fs::rename(staging, target, error);
@@ -368,9 +374,8 @@ absl::StatusOr<std::shared_ptr<const LoadedModel>> ModelCache::Get(const std::st
 
 void ModelCache::Drop(const std::string& name, int version) {
   const std::lock_guard lock(mutex_);
-  recent_.remove_if([&](const auto& entry) {
-    return entry.first.first == name && (version == 0 || entry.first.second == version);
-  });
+  recent_.remove_if(
+      [&](const auto& entry) { return entry.first.first == name && (version == 0 || entry.first.second == version); });
 }
 
 std::vector<std::string> ModelCache::names() const {

@@ -24,10 +24,12 @@ namespace graft {
 // [A-Za-z0-9][A-Za-z0-9._-]{0,62}: safe as a folder's name. INVALID_ARGUMENT names the field.
 absl::Status CheckName(absl::string_view field, absl::string_view name);
 
-// A relative path with forward slashes and no "..", "." or empty part, no control characters, at most 4,096 bytes, 255 a part.
+// A relative path with forward slashes and no "..", "." or empty part, no control characters, at most 4,096 bytes, 255
+// a part.
 absl::Status CheckRelativePath(absl::string_view field, absl::string_view path);
 
-// Whether an absolute folder, links resolved, is one of `allowed` or lies below it. INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED.
+// Whether an absolute folder, links resolved, is one of `allowed` or lies below it. INVALID_ARGUMENT, NOT_FOUND,
+// PERMISSION_DENIED.
 absl::StatusOr<std::filesystem::path> CheckAllowedFolder(absl::string_view field, const std::string& folder,
                                                          const std::vector<std::filesystem::path>& allowed);
 
@@ -70,8 +72,8 @@ class Catalog {
   const std::filesystem::path data_dir_;
 };
 
-// Models in memory, loaded when first asked for, the ones used longest ago dropped. Thread-safe; a call that loads takes as long
-// as that, others of another model don't wait for it.
+// Models in memory, loaded when first asked for, the ones used longest ago dropped. Thread-safe; a call that loads
+// takes as long as that, others of another model don't wait for it.
 class ModelCache {
  public:
   ModelCache(Engine* engine, const Catalog* catalog, size_t capacity = 8)

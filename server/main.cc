@@ -35,10 +35,16 @@ int main(int argc, char** argv) {
   std::string log_format = "text";
   CLI::App app{"Graft's server: splits data sets, trains models in the background and serves them over gRPC."};
   app.set_version_flag("--version", "graftd 0.1.0");
-  app.set_config("--config", "", "A file with these options, one a line: data-dir = \"/var/lib/graft\"")->envname("GRAFT_CONFIG");
-  app.add_option("--listen", options.listen, "HOST:PORT; port 0 takes a free one")->envname("GRAFT_LISTEN")->capture_default_str();
-  app.add_option("--data-dir", options.data_dir, "Folder for data sets, models and jobs")->envname("GRAFT_DATA_DIR")->required();
-  app.add_option("--allow-dir", options.allow_dirs, "Folder of images that callers may name; may be given several times")
+  app.set_config("--config", "", "A file with these options, one a line: data-dir = \"/var/lib/graft\"")
+      ->envname("GRAFT_CONFIG");
+  app.add_option("--listen", options.listen, "HOST:PORT; port 0 takes a free one")
+      ->envname("GRAFT_LISTEN")
+      ->capture_default_str();
+  app.add_option("--data-dir", options.data_dir, "Folder for data sets, models and jobs")
+      ->envname("GRAFT_DATA_DIR")
+      ->required();
+  app.add_option("--allow-dir", options.allow_dirs,
+                 "Folder of images that callers may name; may be given several times")
       ->envname("GRAFT_ALLOW_DIR")
       ->delimiter(':');
   app.add_option("--weights-dir", options.weights_dir, "Folder with vgg16.safetensors (deploy/fetch-weights)")
@@ -109,7 +115,8 @@ int main(int argc, char** argv) {
               {"threads", absl::StrCat(options.threads)}});
   if (!std::filesystem::exists(options.weights_dir / "vgg16.safetensors")) {
     graft::Log(graft::LogLevel::kWarning, "weights_missing",
-               {{"folder", options.weights_dir.string()}, {"remedy", "deploy/fetch-weights --out " + options.weights_dir.string()}});
+               {{"folder", options.weights_dir.string()},
+                {"remedy", "deploy/fetch-weights --out " + options.weights_dir.string()}});
   }
   int signal = 0;
   sigwait(&signals, &signal);

@@ -20,8 +20,10 @@ absl::Status ServerOptions::Resolve() {
   const std::string host = listen.substr(0, colon);
   if (host != "localhost" && host != "[::1]" && !absl::StartsWith(host, "127.")) {
     return absl::FailedPreconditionError(
-        absl::StrCat("--listen: '", host, "' isn't a loopback address. Connections are neither encrypted nor authenticated yet, so "
-                     "graftd serves this machine only; use 127.0.0.1:", port, " and an SSH tunnel for others"));
+        absl::StrCat("--listen: '", host,
+                     "' isn't a loopback address. Connections are neither encrypted nor authenticated yet, so "
+                     "graftd serves this machine only; use 127.0.0.1:",
+                     port, " and an SSH tunnel for others"));
   }
   for (const auto& [name, value, low, high] : {std::tuple{"--max-running-jobs", max_running_jobs, 1, 64},
                                                {"--max-queued-jobs", max_queued_jobs, 1, 100'000},

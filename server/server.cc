@@ -33,7 +33,8 @@ constexpr size_t kPoolQueue = 1024;
 constexpr int kMaxMessage = 24 << 20;  // an image of 20 MiB and its envelope
 
 int64_t NowMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 // A lock on the data folder that goes with the process, however it ends.
@@ -127,12 +128,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   const std::filesystem::path socket = o.data_dir / "worker.sock";
   constexpr size_t kMaxSocketPath = 107;
   if (socket.string().size() > kMaxSocketPath) {
-    return InvalidField("--data-dir", absl::StrCat("'", o.data_dir.string(), "' is too long for a Unix socket in it; use at most ",
-                                                   kMaxSocketPath - 12, " characters"));
+    return InvalidField("--data-dir",
+                        absl::StrCat("'", o.data_dir.string(), "' is too long for a Unix socket in it; use at most ",
+                                     kMaxSocketPath - 12, " characters"));
   }
   unlink(socket.c_str());  // of an earlier server: the lock says that none is left
-  impl->executor = executor != nullptr ? std::move(executor)
-                                       : std::make_unique<LocalExecutor>(o.worker_program, absl::StrCat("unix:", socket.string()));
+  impl->executor = executor != nullptr
+                       ? std::move(executor)
+                       : std::make_unique<LocalExecutor>(o.worker_program, absl::StrCat("unix:", socket.string()));
   JobManagerOptions job_options;
   job_options.data_dir = o.data_dir;
   job_options.weights_dir = o.weights_dir;
@@ -142,10 +145,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   job_options.device = o.device;
   job_options.now_ms = &NowMs;
   GRAFT_ASSIGN_OR_RETURN(
-      impl->jobs, JobManager::Open(job_options, impl->executor.get(),
-                                   [catalog = impl->catalog.get()](const StoredJob& job, const std::filesystem::path& staging) {
-                                     return catalog->Publish(job.job.spec(), job.model_version, staging);
-                                   }));
+      impl->jobs,
+      JobManager::Open(job_options, impl->executor.get(),
+                       [catalog = impl->catalog.get()](const StoredJob& job, const std::filesystem::path& staging) {
+                         return catalog->Publish(job.job.spec(), job.model_version, staging);
+                       }));
   BatcherOptions batcher_options;
   batcher_options.max_batch = o.max_batch;
   batcher_options.prepare_thread = [engine_ptr = impl->engine.get()] { engine_ptr->PrepareThread(); };

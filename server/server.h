@@ -14,16 +14,16 @@ namespace graft {
 
 class Server {
  public:
-  // Serves once this returns. `options` are resolved. `executor`: null for worker processes on this machine; a test brings its
-  // own. FAILED_PRECONDITION: another server uses the data folder; UNAVAILABLE: the port is taken.
+  // Serves once this returns. `options` are resolved. `executor`: null for worker processes on this machine; a test
+  // brings its own. FAILED_PRECONDITION: another server uses the data folder; UNAVAILABLE: the port is taken.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options, std::unique_ptr<Engine> engine,
                                                        std::unique_ptr<Executor> executor = nullptr);
   // Shuts down at once when Shutdown wasn't called.
   ~Server();
 
   int port() const;
-  // Tells health checks and watchers, lets running calls finish for `drain`, stops workers (their jobs are queued again).
-  // Not from a signal handler.
+  // Tells health checks and watchers, lets running calls finish for `drain`, stops workers (their jobs are queued
+  // again). Not from a signal handler.
   void Shutdown(absl::Duration drain);
 
  private:

@@ -15,38 +15,39 @@ namespace {
 using Context = grpc::CallbackServerContext;
 
 // GRAFT_UNARY(GetJob, GetJobRequest, Job): a method that runs the handler of the same name.
-#define GRAFT_UNARY(Name, Request, Response)                                                               \
+#define GRAFT_UNARY(Name, Request, Response)                                                                      \
   grpc::ServerUnaryReactor* Name(Context* context, const v1::Request* request, v1::Response* response) override { \
-    return RunUnary(*runtime_, context, #Name,                                                             \
-                    [this, request, response] { return graft::Name(*deps_, *request, response); });        \
+    return RunUnary(*runtime_, context, #Name,                                                                    \
+                    [this, request, response] { return graft::Name(*deps_, *request, response); });               \
   }
 // Answered later, by the batcher.
-#define GRAFT_PREDICTION(Name, Request, Response)                                                                  \
-  grpc::ServerUnaryReactor* Name(Context* context, const v1::Request* request, v1::Response* response) override {  \
-    return RunUnaryAsync(*runtime_, context, #Name, [this, context, request, response](const auto& done) {         \
-      graft::Name(*deps_, *request, [context] { return context->IsCancelled(); },                                  \
-                  [response, done](absl::StatusOr<v1::Response> answer) {                                          \
-                    if (answer.ok()) {                                                                             \
-                      *response = *std::move(answer);                                                              \
-                      done(absl::OkStatus());                                                                      \
-                    } else {                                                                                       \
-                      done(answer.status());                                                                       \
-                    }                                                                                              \
-                  });                                                                                              \
-    });                                                                                                            \
+#define GRAFT_PREDICTION(Name, Request, Response)                                                                 \
+  grpc::ServerUnaryReactor* Name(Context* context, const v1::Request* request, v1::Response* response) override { \
+    return RunUnaryAsync(*runtime_, context, #Name, [this, context, request, response](const auto& done) {        \
+      graft::Name(                                                                                                \
+          *deps_, *request, [context] { return context->IsCancelled(); },                                         \
+          [response, done](absl::StatusOr<v1::Response> answer) {                                                 \
+            if (answer.ok()) {                                                                                    \
+              *response = *std::move(answer);                                                                     \
+              done(absl::OkStatus());                                                                             \
+            } else {                                                                                              \
+              done(answer.status());                                                                              \
+            }                                                                                                     \
+          });                                                                                                     \
+    });                                                                                                           \
   }
-#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                                  \
-  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                      \
-    return new OrderedStream<v1::Request, v1::StreamResponse>(                                                     \
-        *runtime_, context, #Name,                                                                                 \
-        [this](int64_t index, std::shared_ptr<const v1::Request> request, const std::function<bool()>& abandoned,  \
-               const std::function<void(v1::StreamResponse)>& done) {                                              \
-          const v1::Request& held = *request;                                                                      \
-          graft::Handler(*deps_, held, abandoned,                                                                  \
-                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {        \
-                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                             \
-                         });                                                                                       \
-        });                                                                                                        \
+#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                                 \
+  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                     \
+    return new OrderedStream<v1::Request, v1::StreamResponse>(                                                    \
+        *runtime_, context, #Name,                                                                                \
+        [this](int64_t index, std::shared_ptr<const v1::Request> request, const std::function<bool()>& abandoned, \
+               const std::function<void(v1::StreamResponse)>& done) {                                             \
+          const v1::Request& held = *request;                                                                     \
+          graft::Handler(*deps_, held, abandoned,                                                                 \
+                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {       \
+                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                            \
+                         });                                                                                      \
+        });                                                                                                       \
   }
 
 template <typename Item, typename Response>
@@ -93,8 +94,8 @@ class DatasetServiceImpl : public ServiceBase<v1::DatasetService> {
   GRAFT_UNARY(DeleteDataset, DeleteDatasetRequest, DeleteDatasetResponse)
   grpc::ServerReadReactor<v1::UploadImagesRequest>* UploadImages(Context* context,
                                                                  v1::UploadImagesResponse* response) override {
-    return new PushStream<v1::UploadImagesRequest, v1::UploadImagesResponse>(*runtime_, context, "UploadImages", response,
-                                                                             graft::UploadImages(*deps_));
+    return new PushStream<v1::UploadImagesRequest, v1::UploadImagesResponse>(*runtime_, context, "UploadImages",
+                                                                             response, graft::UploadImages(*deps_));
   }
 };
 

@@ -28,7 +28,8 @@ using Clock = std::chrono::steady_clock;
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 int64_t NowMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 // Adds rate and remaining time to core's updates and passes them on.
@@ -39,9 +40,10 @@ class ProgressTracker {
   absl::Status Update(const ProgressUpdate& update) {
     if (update.phase != phase_ || update.done < done_) {
       phase_ = std::string(update.phase);
-      start_ = Clock::now();
+      start_ = last_;  // the first update comes after the phase's first piece of work
     }
     done_ = update.done;
+    last_ = Clock::now();
     v1::Progress progress;
     progress.set_phase(phase_);
     progress.set_done(update.done);
@@ -51,7 +53,7 @@ class ProgressTracker {
     if (elapsed > 0 && update.done > 0) {
       const double rate = static_cast<double>(update.done) / elapsed;
       progress.set_images_per_second(rate);
-      if (update.total > 0) {
+      if (update.total > update.done) {
         progress.set_eta_seconds(static_cast<double>(update.total - update.done) / rate);
       }
     }
@@ -71,7 +73,8 @@ class ProgressTracker {
   const JobSink& sink_;
   std::string phase_;
   int64_t done_ = 0;
-  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_ = Clock::now();
+  Clock::time_point start_ = last_;
 };
 
 struct Context {
@@ -98,7 +101,8 @@ absl::StatusOr<v1::JobResult> RunSplit(Context& context) {
     context.sink.log(absl::StrCat("skipped ", manifest.skipped[i].path, ": ", manifest.skipped[i].reason), true);
   }
   if (manifest.skipped.size() > kNamed) {
-    context.sink.log(absl::StrCat("skipped ", manifest.skipped.size() - kNamed, " more; the data set lists them"), true);
+    context.sink.log(absl::StrCat("skipped ", manifest.skipped.size() - kNamed, " more; the data set lists them"),
+                     true);
   }
   v1::Dataset dataset = ToProto(manifest, spec.dataset());
   *dataset.mutable_create_time() = ToTimestamp(NowMs());
@@ -159,7 +163,8 @@ absl::StatusOr<v1::JobResult> RunTrain(Context& context) {
     const int64_t done = int64_t{update.epoch - 1} * update.steps + update.step;
     const int64_t all = int64_t{request.options.epochs} * update.steps;
     if (done > 1) {
-      progress.set_eta_seconds(SecondsSince(training_start) / static_cast<double>(done - 1) * static_cast<double>(all - done));
+      progress.set_eta_seconds(SecondsSince(training_start) / static_cast<double>(done - 1) *
+                               static_cast<double>(all - done));
     }
     v1::StepMetrics* step = progress.add_steps();
     step->set_step(update.step);
@@ -193,8 +198,9 @@ absl::StatusOr<v1::JobResult> RunTrain(Context& context) {
   for (const EpochMetrics& epoch : outcome.history) {
     points.push_back({epoch.epoch, epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy});
   }
-  GRAFT_ASSIGN_OR_RETURN(const std::string curves,
-                         LearningCurves(absl::StrCat(model.name, "@", model.version, " (", model.variant, ")"), points));
+  GRAFT_ASSIGN_OR_RETURN(
+      const std::string curves,
+      LearningCurves(absl::StrCat(model.name, "@", model.version, " (", model.variant, ")"), points));
   GRAFT_RETURN_IF_ERROR(WriteFileAtomic(context.staging() / "learning_curves.png", curves));
 
   v1::JobResult result;
@@ -242,9 +248,11 @@ absl::StatusOr<v1::JobResult> RunEvaluate(Context& context) {
       Predictor::Load(
           context.data() / "models" / spec.model() / absl::StrCat(spec.version()),
           [&](absl::string_view name) { return Trunk::Load(name, context.assignment.weights_dir(), device); }, device));
-  GRAFT_ASSIGN_OR_RETURN(const EvaluationReport report, EvaluateModel(*model, dataset, manifest, part,
-                                                                      context.assignment.threads(), context.tracker.Fn()));
-  const std::string title = absl::StrCat(spec.model(), "@", spec.version(), " on ", spec.dataset(), " (", PartName(part), ")");
+  GRAFT_ASSIGN_OR_RETURN(
+      const EvaluationReport report,
+      EvaluateModel(*model, dataset, manifest, part, context.assignment.threads(), context.tracker.Fn()));
+  const std::string title =
+      absl::StrCat(spec.model(), "@", spec.version(), " on ", spec.dataset(), " (", PartName(part), ")");
   GRAFT_ASSIGN_OR_RETURN(const std::string confusion, ConfusionMatrix(title, report));
   GRAFT_RETURN_IF_ERROR(WriteFileAtomic(context.staging() / "confusion_matrix.png", confusion));
   GRAFT_ASSIGN_OR_RETURN(const std::string roc, RocCurves(title, report));
@@ -257,9 +265,10 @@ absl::StatusOr<v1::JobResult> RunEvaluate(Context& context) {
   evaluated->set_dataset(spec.dataset());
   evaluated->set_part(ToProto(part));
   *evaluated->mutable_report() = ToProto(report);
-  GRAFT_RETURN_IF_ERROR(WriteSealedJson(
-      context.staging() / "report.json",
-      {{"evaluation", MessageToJson(*evaluated)}, {"report", ToJson(report)}, {"dataset_fingerprint", manifest.fingerprint}}));
+  GRAFT_RETURN_IF_ERROR(
+      WriteSealedJson(context.staging() / "report.json", {{"evaluation", MessageToJson(*evaluated)},
+                                                          {"report", ToJson(report)},
+                                                          {"dataset_fingerprint", manifest.fingerprint}}));
   return result;
 }
 

@@ -18,7 +18,8 @@ struct JobSink {
   std::function<bool()> stopped;
 };
 
-// Leaves what the job made in assignment.staging_dir (caches go straight to the data set). CANCELLED once sink.stopped().
+// Leaves what the job made in assignment.staging_dir (caches go straight to the data set). CANCELLED once
+// sink.stopped().
 absl::StatusOr<v1::JobResult> RunJob(const std::string& job_id, const v1::Assignment& assignment, const JobSink& sink);
 
 }  // namespace graft

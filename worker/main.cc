@@ -40,11 +40,10 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", std::string(assignment.status().message()).c_str());
     return 1;
   }
-  const auto result = graft::RunJob(job, *assignment,
-                                    {[&](const auto& progress) { events.Progress(progress); },
-                                     [&](const auto& epoch) { events.Epoch(epoch); },
-                                     [&](const auto& text, bool warning) { events.Log(text, warning); },
-                                     [&] { return events.stopped(); }});
+  const auto result = graft::RunJob(
+      job, *assignment,
+      {[&](const auto& progress) { events.Progress(progress); }, [&](const auto& epoch) { events.Epoch(epoch); },
+       [&](const auto& text, bool warning) { events.Log(text, warning); }, [&] { return events.stopped(); }});
   if (events.stopped()) {
     return 0;  // whoever asked for the stop says what becomes of the job
   }

@@ -14,10 +14,10 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr milliseconds kInterval{250};      // between reports; an empty one is a heartbeat that brings a cancel
+constexpr milliseconds kInterval{250};  // between reports; an empty one is a heartbeat that brings a cancel
 constexpr milliseconds kCallTimeout{10'000};
-constexpr milliseconds kGiveUp{60'000};     // without a server for this long, nobody wants the result
-constexpr int kMaxEvents = 256;             // a report
+constexpr milliseconds kGiveUp{60'000};  // without a server for this long, nobody wants the result
+constexpr int kMaxEvents = 256;          // a report
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;

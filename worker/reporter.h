@@ -18,8 +18,8 @@
 
 namespace graft {
 
-// Thread-safe. Calls never wait for the server; a thread of its own does. Progress is coalesced: at most a few events a second,
-// each with every step since the last.
+// Thread-safe. Calls never wait for the server; a thread of its own does. Progress is coalesced: at most a few events a
+// second, each with every step since the last.
 class Reporter {
  public:
   Reporter(const std::string& server, std::string job_id, int attempt);

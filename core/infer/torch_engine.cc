@@ -132,7 +132,8 @@ class TorchEngine : public Engine {
                                                                Preprocessing preprocessing,
                                                                Interpolation interpolation) override {
     GRAFT_ASSIGN_OR_RETURN(auto loaded, LoadTrunk(trunk));
-    // Equal settings get the same runner, so that their images run in one batch. Runners are small and their settings few.
+    // Equal settings get the same runner, so that their images run in one batch. Runners are small and their settings
+    // few.
     const std::lock_guard lock(mutex_);
     auto& runner = extractors_[{std::string(trunk), image_size, preprocessing, interpolation}];
     if (runner == nullptr) {

@@ -38,8 +38,9 @@ class UploadSink : public StreamSink<v1::UploadImagesRequest, v1::UploadImagesRe
     file_bytes_ += size;
     bytes_ += size;
     if (file_bytes_ > kMaxFileBytes || bytes_ > kMaxUploadBytes) {
-      return absl::ResourceExhaustedError(absl::StrCat("the upload is too large at ", path_.string(), ": at most ", kMaxFileBytes >> 20,
-                                                       " MiB a file and ", kMaxUploadBytes >> 30, " GiB in all are accepted"));
+      return absl::ResourceExhaustedError(absl::StrCat("the upload is too large at ", path_.string(), ": at most ",
+                                                       kMaxFileBytes >> 20, " MiB a file and ", kMaxUploadBytes >> 30,
+                                                       " GiB in all are accepted"));
     }
     out_.write(request.chunk().data(), size);
     return out_ ? absl::OkStatus() : ErrnoStatus(errno, "write", path_);
@@ -65,7 +66,8 @@ class UploadSink : public StreamSink<v1::UploadImagesRequest, v1::UploadImagesRe
       GRAFT_ASSIGN_OR_RETURN(std::tie(id_, folder_), catalog_->NewUpload());
     }
     if (++files_ > kMaxFiles) {
-      return absl::ResourceExhaustedError(absl::StrCat("the upload has more than ", kMaxFiles, " files; split it into several"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the upload has more than ", kMaxFiles, " files; split it into several"));
     }
     if (!paths_.insert(path).second) {
       return InvalidField("path", absl::StrCat("'", path, "' comes twice"));
@@ -110,7 +112,8 @@ absl::Status GetDataset(const Deps& deps, const v1::GetDatasetRequest& request, 
   return absl::OkStatus();
 }
 
-absl::Status ListDatasets(const Deps& deps, const v1::ListDatasetsRequest& request, v1::ListDatasetsResponse* response) {
+absl::Status ListDatasets(const Deps& deps, const v1::ListDatasetsRequest& request,
+                          v1::ListDatasetsResponse* response) {
   GRAFT_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   GRAFT_ASSIGN_OR_RETURN(const int64_t offset, PageToken(request.page_token()));
   const std::vector<std::string> names = deps.catalog->DatasetNames();

@@ -1,5 +1,5 @@
-// What each RPC does, without gRPC: a handler is a function of what the server has, the request and the response. Tests call them
-// so. Services (services.cc) give each a line.
+// What each RPC does, without gRPC: a handler is a function of what the server has, the request and the response. Tests
+// call them so. Services (services.cc) give each a line.
 #ifndef GRAFT_SERVER_HANDLERS_HANDLERS_H_
 #define GRAFT_SERVER_HANDLERS_HANDLERS_H_
 
@@ -47,7 +47,8 @@ std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const v1:
 // Data set.
 absl::Status GetDataset(const Deps& deps, const v1::GetDatasetRequest& request, v1::Dataset* response);
 absl::Status ListDatasets(const Deps& deps, const v1::ListDatasetsRequest& request, v1::ListDatasetsResponse* response);
-absl::Status DeleteDataset(const Deps& deps, const v1::DeleteDatasetRequest& request, v1::DeleteDatasetResponse* response);
+absl::Status DeleteDataset(const Deps& deps, const v1::DeleteDatasetRequest& request,
+                           v1::DeleteDatasetResponse* response);
 std::unique_ptr<StreamSink<v1::UploadImagesRequest, v1::UploadImagesResponse>> UploadImages(const Deps& deps);
 
 // Model, variant and server.
@@ -60,10 +61,12 @@ std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Dep
                                                                        const v1::DownloadModelRequest& request);
 absl::Status GetStatus(const Deps& deps, const v1::GetStatusRequest& request, v1::ServerStatus* response);
 
-// Prediction: answers later. `request` must live until `done` is called; work whose caller has gone (`abandoned`) isn't begun.
+// Prediction: answers later. `request` must live until `done` is called; work whose caller has gone (`abandoned`) isn't
+// begun.
 void Classify(const Deps& deps, const v1::ClassifyRequest& request, const std::function<bool()>& abandoned,
               const std::function<void(absl::StatusOr<v1::ClassifyResponse>)>& done);
-void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request, const std::function<bool()>& abandoned,
+void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request,
+                     const std::function<bool()>& abandoned,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done);
 
 // Page sizes of List calls: 0 is 50, more than 1,000 is 1,000; INVALID_ARGUMENT below 0.

@@ -30,7 +30,8 @@ absl::Status CheckDataset(const Deps& deps, const std::string& name) {
   absl::Status status = deps.catalog->GetDataset(name).status();
   if (absl::IsNotFound(status)) {
     if (const std::string maker = deps.jobs->MakerOfDataset(name); !maker.empty()) {
-      return absl::NotFoundError(absl::StrCat("dataset: '", name, "' isn't ready: ", maker, " is making it; wait for that"));
+      return absl::NotFoundError(
+          absl::StrCat("dataset: '", name, "' isn't ready: ", maker, " is making it; wait for that"));
     }
   }
   return status;
@@ -176,7 +177,8 @@ absl::StatusOr<int64_t> PageToken(const std::string& token) {
 absl::Status SubmitJob(const Deps& deps, const v1::SubmitJobRequest& request, v1::Job* response) {
   constexpr size_t kMaxRequestId = 128;
   const std::string& id = request.request_id();
-  if (id.size() > kMaxRequestId || !std::all_of(id.begin(), id.end(), [](unsigned char c) { return absl::ascii_isprint(c); })) {
+  if (id.size() > kMaxRequestId ||
+      !std::all_of(id.begin(), id.end(), [](unsigned char c) { return absl::ascii_isprint(c); })) {
     return InvalidField("request_id", "longer than 128 characters or not printable; a UUID is a good one");
   }
   GRAFT_ASSIGN_OR_RETURN(const std::optional<v1::Job> earlier, deps.jobs->FindRequest(id, request.spec()));
@@ -226,7 +228,8 @@ absl::Status ListJobs(const Deps& deps, const v1::ListJobsRequest& request, v1::
   }
   if (!request.kind().empty() && request.kind() != "split" && request.kind() != "train" &&
       request.kind() != "extract_features" && request.kind() != "evaluate") {
-    return InvalidField("kind", absl::StrCat("'", request.kind(), "' is unknown; use split, train, extract_features or evaluate"));
+    return InvalidField(
+        "kind", absl::StrCat("'", request.kind(), "' is unknown; use split, train, extract_features or evaluate"));
   }
   filter.kind = request.kind();
   filter.dataset = request.dataset();

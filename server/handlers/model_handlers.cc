@@ -102,8 +102,9 @@ absl::Status ListModels(const Deps& deps, const v1::ListModelsRequest& request, 
   GRAFT_ASSIGN_OR_RETURN(const int64_t offset, PageToken(request.page_token()));
   auto versions = deps.catalog->ModelVersions();
   if (!request.name().empty()) {
-    versions.erase(std::remove_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first != request.name(); }),
-                   versions.end());
+    versions.erase(
+        std::remove_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first != request.name(); }),
+        versions.end());
   }
   for (auto i = static_cast<size_t>(offset); i < versions.size(); ++i) {
     if (response->models_size() == page_size) {

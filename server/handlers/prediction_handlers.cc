@@ -104,21 +104,22 @@ void Classify(const Deps& deps, const v1::ClassifyRequest& request, const std::f
     return;
   }
   const std::shared_ptr<const LoadedModel> model = *std::move(found);
-  absl::Status status = deps.batcher->Submit(
-      {model->classifier, ImageBytes(request.image()), abandoned,
-       [model, done, top_k = request.top_k()](absl::StatusOr<std::vector<float>> probabilities) {
-         if (probabilities.ok()) {
-           done(ToResponse(*model, *probabilities, top_k));
-         } else {
-           done(Annotate(probabilities.status(), "image"));
-         }
-       }});
+  absl::Status status =
+      deps.batcher->Submit({model->classifier, ImageBytes(request.image()), abandoned,
+                            [model, done, top_k = request.top_k()](absl::StatusOr<std::vector<float>> probabilities) {
+                              if (probabilities.ok()) {
+                                done(ToResponse(*model, *probabilities, top_k));
+                              } else {
+                                done(Annotate(probabilities.status(), "image"));
+                              }
+                            }});
   if (!status.ok()) {
     done(std::move(status));
   }
 }
 
-void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request, const std::function<bool()>& abandoned,
+void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request,
+                     const std::function<bool()>& abandoned,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done) {
   const v1::Pooling pooling = request.pooling() == v1::POOLING_UNSPECIFIED ? v1::POOLING_NONE : request.pooling();
   if (pooling < v1::POOLING_NONE || pooling > v1::POOLING_MAX) {
@@ -130,24 +131,25 @@ void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request
     done(extraction.status());
     return;
   }
-  absl::Status status = deps.batcher->Submit(
-      {extraction->runner, ImageBytes(request.image()), abandoned,
-       [extraction = *extraction, pooling, done](absl::StatusOr<std::vector<float>> features) {
-         if (!features.ok()) {
-           done(Annotate(features.status(), "image"));
-           return;
-         }
-         std::vector<int64_t> shape = extraction.runner->output_shape();
-         if (pooling != v1::POOLING_NONE) {
-           *features = Pool(*features, static_cast<size_t>(shape.back()), pooling == v1::POOLING_AVERAGE);
-           shape = {shape.back()};
-         }
-         v1::ExtractFeaturesResponse response;
-         response.mutable_values()->Assign(features->begin(), features->end());
-         response.mutable_shape()->Assign(shape.begin(), shape.end());
-         response.set_preprocessing(ToProto(extraction.preprocessing));
-         done(std::move(response));
-       }});
+  absl::Status status =
+      deps.batcher->Submit({extraction->runner, ImageBytes(request.image()), abandoned,
+                            [extraction = *extraction, pooling, done](absl::StatusOr<std::vector<float>> features) {
+                              if (!features.ok()) {
+                                done(Annotate(features.status(), "image"));
+                                return;
+                              }
+                              std::vector<int64_t> shape = extraction.runner->output_shape();
+                              if (pooling != v1::POOLING_NONE) {
+                                *features =
+                                    Pool(*features, static_cast<size_t>(shape.back()), pooling == v1::POOLING_AVERAGE);
+                                shape = {shape.back()};
+                              }
+                              v1::ExtractFeaturesResponse response;
+                              response.mutable_values()->Assign(features->begin(), features->end());
+                              response.mutable_shape()->Assign(shape.begin(), shape.end());
+                              response.set_preprocessing(ToProto(extraction.preprocessing));
+                              done(std::move(response));
+                            }});
   if (!status.ok()) {
     done(std::move(status));
   }

@@ -20,8 +20,8 @@ struct WorkerLaunch {
 // Thread-safe.
 class Executor {
  public:
-  // Says how a worker ended: OK for exit status 0, else what happened. Called once for each Start that returned OK, on a thread
-  // of the executor.
+  // Says how a worker ended: OK for exit status 0, else what happened. Called once for each Start that returned OK, on
+  // a thread of the executor.
   using OnExit = std::function<void(absl::Status)>;
 
   virtual ~Executor() = default;

@@ -32,7 +32,8 @@ JobManager::JobManager(JobManagerOptions options, Executor* executor, Publish pu
 absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Open(JobManagerOptions options, Executor* executor,
                                                              Publish publish) {
   GRAFT_ASSIGN_OR_RETURN(auto store, JobStore::Open(options.data_dir / "jobs.sqlite"));
-  std::unique_ptr<JobManager> manager(new JobManager(std::move(options), executor, std::move(publish), std::move(store)));
+  std::unique_ptr<JobManager> manager(
+      new JobManager(std::move(options), executor, std::move(publish), std::move(store)));
   JobFilter filter;
   filter.states = {v1::JOB_STATE_QUEUED, v1::JOB_STATE_RUNNING};
   filter.limit = -1;  // SQLite: no limit
@@ -44,11 +45,11 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Open(JobManagerOptions o
       if (job.job.cancel_requested()) {
         GRAFT_RETURN_IF_ERROR(manager->SetState(&job, v1::JOB_STATE_CANCELLED, absl::OkStatus(), nullptr, &nobody));
       } else if (job.job.attempt() >= manager->options_.max_attempts) {
-        GRAFT_RETURN_IF_ERROR(manager->SetState(
-            &job, v1::JOB_STATE_FAILED,
-            absl::AbortedError(absl::StrCat("the server ended while the job was running, ", job.job.attempt(),
-                                            " times; it isn't started again")),
-            nullptr, &nobody));
+        GRAFT_RETURN_IF_ERROR(
+            manager->SetState(&job, v1::JOB_STATE_FAILED,
+                              absl::AbortedError(absl::StrCat("the server ended while the job was running, ",
+                                                              job.job.attempt(), " times; it isn't started again")),
+                              nullptr, &nobody));
       } else {
         GRAFT_RETURN_IF_ERROR(manager->SetState(&job, v1::JOB_STATE_QUEUED, absl::OkStatus(), nullptr, &nobody));
       }
@@ -254,7 +255,8 @@ void JobManager::StartNext(Notifications* notifications) {
       });
     }
     if (!status.ok()) {
-      if (!SetState(&job, v1::JOB_STATE_FAILED, Annotate(status, "the worker could not be started"), nullptr, notifications)
+      if (!SetState(&job, v1::JOB_STATE_FAILED, Annotate(status, "the worker could not be started"), nullptr,
+                    notifications)
                .ok()) {
         return;
       }
@@ -278,8 +280,7 @@ void JobManager::OnWorkerExit(int64_t number, int attempt, const absl::Status& e
       if (job.job.cancel_requested()) {
         stored = SetState(&job, v1::JOB_STATE_CANCELLED, absl::OkStatus(), nullptr, &notifications);
       } else {
-        const absl::Status reason =
-            exit.ok() ? absl::AbortedError("the worker process ended without a result") : exit;
+        const absl::Status reason = exit.ok() ? absl::AbortedError("the worker process ended without a result") : exit;
         stored = SetState(&job, v1::JOB_STATE_FAILED, reason, nullptr, &notifications);
       }
       if (stored.ok()) {
@@ -386,7 +387,8 @@ std::string JobManager::UserOfModel(const std::string& model, int version) const
   const std::lock_guard lock(mutex_);
   for (const auto& [number, job] : active_) {
     const v1::JobSpec& spec = job.job.spec();
-    if (spec.has_evaluate() && spec.evaluate().model() == model && (version == 0 || spec.evaluate().version() == version)) {
+    if (spec.has_evaluate() && spec.evaluate().model() == model &&
+        (version == 0 || spec.evaluate().version() == version)) {
       return job.job.id();
     }
   }
@@ -408,8 +410,8 @@ absl::StatusOr<JobManager::EventPage> JobManager::Events(const std::string& id, 
   // The state first: when it is terminal, its event is in what is read next.
   GRAFT_ASSIGN_OR_RETURN(const StoredJob job, store_->Get(number));
   if (after < 0 || after > job.job.last_sequence()) {
-    return absl::OutOfRangeError(absl::StrCat("after_sequence: ", after, " was never given out; ", id, " is at ",
-                                              job.job.last_sequence()));
+    return absl::OutOfRangeError(
+        absl::StrCat("after_sequence: ", after, " was never given out; ", id, " is at ", job.job.last_sequence()));
   }
   EventPage page;
   GRAFT_ASSIGN_OR_RETURN(page.events, store_->Events(number, after, kEventPage));

@@ -35,12 +35,13 @@ struct JobManagerOptions {
 // Thread-safe. Calls write to disk, so no gRPC thread makes them.
 class JobManager {
  public:
-  // Makes a finished job's result visible: moves what the worker left in `staging` to its place. Called before the job becomes
-  // SUCCEEDED; an error makes it FAILED. Called again for the same job after a crash in between.
+  // Makes a finished job's result visible: moves what the worker left in `staging` to its place. Called before the job
+  // becomes SUCCEEDED; an error makes it FAILED. Called again for the same job after a crash in between.
   using Publish = std::function<absl::Status(const StoredJob& job, const std::filesystem::path& staging)>;
 
   // Puts jobs that were running when the server ended back into the queue.
-  static absl::StatusOr<std::unique_ptr<JobManager>> Open(JobManagerOptions options, Executor* executor, Publish publish);
+  static absl::StatusOr<std::unique_ptr<JobManager>> Open(JobManagerOptions options, Executor* executor,
+                                                          Publish publish);
   // Shutdown must have been called.
   ~JobManager() = default;
 
@@ -51,7 +52,8 @@ class JobManager {
 
   // The job of this request_id when there is one: with the same spec. ALREADY_EXISTS: with another. Nullopt: none.
   absl::StatusOr<std::optional<v1::Job>> FindRequest(const std::string& request_id, const v1::JobSpec& submitted);
-  // `spec`: `submitted`, checked, with its defaults filled in. For a training job, `newest_version` is the model's newest on disk.
+  // `spec`: `submitted`, checked, with its defaults filled in. For a training job, `newest_version` is the model's
+  // newest on disk.
   absl::StatusOr<v1::Job> Submit(const std::string& request_id, const v1::JobSpec& submitted, const v1::JobSpec& spec,
                                  int newest_version);
   absl::StatusOr<v1::Job> Get(const std::string& id);

@@ -8,8 +8,8 @@
 //                      v                     v
 //                    CANCELLED <-------------+                              (cancel, and the worker has ended)
 //
-// A state is visible once its event is durable. A terminal one is so only after the job's result has been published: who reads
-// SUCCEEDED finds the model.
+// A state is visible once its event is durable. A terminal one is so only after the job's result has been published:
+// who reads SUCCEEDED finds the model.
 #ifndef GRAFT_SERVER_JOBS_JOB_STATE_H_
 #define GRAFT_SERVER_JOBS_JOB_STATE_H_
 
@@ -59,7 +59,8 @@ inline absl::Status CheckTransition(v1::JobState from, v1::JobState to) {
       break;
   }
   if (!legal) {
-    return absl::FailedPreconditionError(absl::StrCat("a job that is ", StateName(from), " can't become ", StateName(to)));
+    return absl::FailedPreconditionError(
+        absl::StrCat("a job that is ", StateName(from), " can't become ", StateName(to)));
   }
   return absl::OkStatus();
 }

@@ -85,8 +85,8 @@ struct JobStore::Impl {
   SQLite::Database db;
 
   void WriteJob(const StoredJob& stored) {
-    SQLite::Statement update(db,
-                             "UPDATE jobs SET job = ?, state = ?, worker_sequence = ?, model_version = ? WHERE number = ?");
+    SQLite::Statement update(
+        db, "UPDATE jobs SET job = ?, state = ?, worker_sequence = ?, model_version = ? WHERE number = ?");
     BindMessage(&update, 1, stored.job);
     update.bind(2, static_cast<int>(stored.job.state()));
     update.bind(3, stored.worker_sequence);
@@ -115,18 +115,20 @@ absl::StatusOr<std::unique_ptr<JobStore>> JobStore::Open(const std::filesystem::
     impl->db.exec("PRAGMA synchronous = FULL");
     const int schema = impl->db.execAndGet("PRAGMA user_version").getInt();
     if (schema > kSchema) {
-      return absl::FailedPreconditionError(absl::StrCat(path.string(), " was written by a newer graftd (schema ", schema,
-                                                        ", this one knows ", kSchema, "); run that one"));
+      return absl::FailedPreconditionError(absl::StrCat(path.string(), " was written by a newer graftd (schema ",
+                                                        schema, ", this one knows ", kSchema, "); run that one"));
     }
     if (schema == 0) {
       SQLite::Transaction transaction(impl->db, SQLite::TransactionBehavior::IMMEDIATE);
       impl->db.exec(
           "CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT UNIQUE, submitted_sha256 TEXT "
-          "NOT NULL, kind TEXT NOT NULL, dataset TEXT NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL, state "
+          "NOT NULL, kind TEXT NOT NULL, dataset TEXT NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL, "
+          "state "
           "INTEGER NOT NULL, worker_sequence INTEGER NOT NULL, job BLOB NOT NULL)");
       impl->db.exec("CREATE INDEX jobs_by_state ON jobs (state, number)");
       impl->db.exec(
-          "CREATE TABLE events (number INTEGER NOT NULL REFERENCES jobs, sequence INTEGER NOT NULL, event BLOB NOT NULL, "
+          "CREATE TABLE events (number INTEGER NOT NULL REFERENCES jobs, sequence INTEGER NOT NULL, event BLOB NOT "
+          "NULL, "
           "PRIMARY KEY (number, sequence)) WITHOUT ROWID");
       impl->db.exec("CREATE TABLE model_versions (model TEXT PRIMARY KEY, last INTEGER NOT NULL)");
       impl->db.exec(absl::StrCat("PRAGMA user_version = ", kSchema));
@@ -140,9 +142,10 @@ absl::Status JobStore::Create(StoredJob* stored, v1::JobEvent* first) {
   const std::lock_guard lock(mutex_);
   return Sqlite([&]() -> absl::Status {
     SQLite::Transaction transaction(impl_->db, SQLite::TransactionBehavior::IMMEDIATE);
-    SQLite::Statement insert(impl_->db,
-                             "INSERT INTO jobs (request_id, submitted_sha256, kind, dataset, model, model_version, state, "
-                             "worker_sequence, job) VALUES (?, ?, ?, ?, ?, ?, ?, 0, '')");
+    SQLite::Statement insert(
+        impl_->db,
+        "INSERT INTO jobs (request_id, submitted_sha256, kind, dataset, model, model_version, state, "
+        "worker_sequence, job) VALUES (?, ?, ?, ?, ?, ?, ?, 0, '')");
     if (stored->request_id.empty()) {
       insert.bind(1);
     } else {
@@ -259,9 +262,10 @@ absl::StatusOr<int> JobStore::NextModelVersion(const std::string& model, int at_
   const std::lock_guard lock(mutex_);
   return Sqlite([&]() -> absl::StatusOr<int> {
     SQLite::Transaction transaction(impl_->db, SQLite::TransactionBehavior::IMMEDIATE);
-    SQLite::Statement upsert(impl_->db,
-                             "INSERT INTO model_versions (model, last) VALUES (?1, ?2 + 1) ON CONFLICT (model) DO UPDATE SET "
-                             "last = max(last, ?2) + 1 RETURNING last");
+    SQLite::Statement upsert(
+        impl_->db,
+        "INSERT INTO model_versions (model, last) VALUES (?1, ?2 + 1) ON CONFLICT (model) DO UPDATE SET "
+        "last = max(last, ?2) + 1 RETURNING last");
     upsert.bind(1, model);
     upsert.bind(2, at_least);
     upsert.executeStep();

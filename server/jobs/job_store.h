@@ -38,14 +38,15 @@ struct JobFilter {
 // Thread-safe: one connection, one call at a time.
 class JobStore {
  public:
-  // Creates the file when it isn't there. FAILED_PRECONDITION: written by a newer version; DATA_LOSS: not a database of ours.
+  // Creates the file when it isn't there. FAILED_PRECONDITION: written by a newer version; DATA_LOSS: not a database of
+  // ours.
   static absl::StatusOr<std::unique_ptr<JobStore>> Open(const std::filesystem::path& path);
   ~JobStore();
 
   // Sets number, id and the first event's fields. The request_id must not be there yet.
   absl::Status Create(StoredJob* job, v1::JobEvent* first);
-  // Stores the job and appends events to its log, in one transaction. Fills in each event's job, sequence and time; raises
-  // job->last_sequence.
+  // Stores the job and appends events to its log, in one transaction. Fills in each event's job, sequence and time;
+  // raises job->last_sequence.
   absl::Status Update(StoredJob* job, std::vector<v1::JobEvent>* events, int64_t now_ms);
 
   // NOT_FOUND.

@@ -77,8 +77,8 @@ LocalExecutor::~LocalExecutor() {
 absl::Status LocalExecutor::Start(const WorkerLaunch& launch, OnExit on_exit) {
   const std::filesystem::path log = launch.folder / "worker.log";
   const std::string attempt = absl::StrCat(launch.attempt);
-  std::vector<std::string> words = {program_.string(), "--server",  server_, "--job", launch.job_id,
-                                    "--attempt",       attempt};
+  std::vector<std::string> words = {program_.string(), "--server",  server_, "--job",
+                                    launch.job_id,     "--attempt", attempt};
   std::vector<char*> argv;
   for (std::string& word : words) {
     argv.push_back(word.data());
@@ -115,7 +115,8 @@ absl::Status LocalExecutor::Start(const WorkerLaunch& launch, OnExit on_exit) {
   }
   finished_.clear();
   workers_[key] = {pid};
-  threads_[key] = std::thread([this, key, pidfd, log, on_exit = std::move(on_exit)] { Wait(key, pidfd, log, on_exit); });
+  threads_[key] =
+      std::thread([this, key, pidfd, log, on_exit = std::move(on_exit)] { Wait(key, pidfd, log, on_exit); });
   return absl::OkStatus();
 }
 

@@ -32,7 +32,8 @@ inline grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) {
     return grpc::Status::OK;
   }
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message().substr(0, kMaxMessage)));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      std::string(status.message().substr(0, kMaxMessage)));
 }
 
 // Says what became of a call, once, when it ends.
@@ -150,7 +151,8 @@ class StreamSource {
   virtual absl::Status Aborted() const { return absl::UnavailableError("the server is shutting down; try again"); }
 };
 
-// A server stream: pulls one message at a time from its source and has one write in flight, so a slow reader costs nothing.
+// A server stream: pulls one message at a time from its source and has one write in flight, so a slow reader costs
+// nothing.
 template <typename Response>
 class PullStream : public grpc::ServerWriteReactor<Response>, public OpenStreams::Stream {
  public:
@@ -297,7 +299,11 @@ class PushStream : public grpc::ServerReadReactor<Request>, public OpenStreams::
  public:
   PushStream(const RpcRuntime& runtime, grpc::CallbackServerContext* context, std::string method, Response* response,
              std::unique_ptr<StreamSink<Request, Response>> sink)
-      : runtime_(runtime), context_(context), log_(std::move(method), *context), response_(response), sink_(std::move(sink)) {
+      : runtime_(runtime),
+        context_(context),
+        log_(std::move(method), *context),
+        response_(response),
+        sink_(std::move(sink)) {
     runtime_.streams->Add(this);
     this->StartRead(&request_);
   }
@@ -390,8 +396,8 @@ class OrderedStream : public grpc::ServerBidiReactor<Request, Response>, public 
   void Abort() override { context_->TryCancel(); }
 
  private:
-  // Does whatever can be done next; needs mutex_. The stream ends once every request has been answered: their handlers still
-  // know it until then.
+  // Does whatever can be done next; needs mutex_. The stream ends once every request has been answered: their handlers
+  // still know it until then.
   void Advance() {
     while (!writing_ && !slots_.empty() && slots_.front().has_value()) {
       outgoing_ = *std::move(slots_.front());
@@ -409,7 +415,8 @@ class OrderedStream : public grpc::ServerBidiReactor<Request, Response>, public 
     }
     if (no_more_ && slots_.empty() && !writing_ && !ended_) {
       ended_ = true;
-      const absl::Status status = broken_ || context_->IsCancelled() ? absl::CancelledError("the caller has gone") : absl::OkStatus();
+      const absl::Status status =
+          broken_ || context_->IsCancelled() ? absl::CancelledError("the caller has gone") : absl::OkStatus();
       log_.End(status);
       this->Finish(ToGrpc(status));
     }

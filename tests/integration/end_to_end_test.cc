@@ -32,7 +32,8 @@ class EndToEndTest : public ::testing::Test {
   EndToEndTest() { StartServer(); }
   ~EndToEndTest() override { StopServer(SIGTERM); }
 
-  pid_t Spawn(const std::vector<std::string>& words, const std::filesystem::path& out, const std::filesystem::path& err) {
+  pid_t Spawn(const std::vector<std::string>& words, const std::filesystem::path& out,
+              const std::filesystem::path& err) {
     std::vector<char*> argv;
     for (const std::string& word : words) {
       argv.push_back(const_cast<char*>(word.c_str()));
@@ -52,10 +53,11 @@ class EndToEndTest : public ::testing::Test {
   void StartServer() {
     const std::filesystem::path port_file = dir_ / "port";
     std::filesystem::remove(port_file);
-    server_ = Spawn({Bin("graftd").string(), "--listen", "127.0.0.1:0", "--port-file", port_file.string(), "--data-dir",
-                     (dir_ / "data").string(), "--allow-dir", (std::filesystem::path(GRAFT_SOURCE_DIR) / "samples").string(),
-                     "--allow-dir", dir_.path().string()},
-                    dir_ / "graftd.out", dir_ / "graftd.log");
+    server_ =
+        Spawn({Bin("graftd").string(), "--listen", "127.0.0.1:0", "--port-file", port_file.string(), "--data-dir",
+               (dir_ / "data").string(), "--allow-dir", (std::filesystem::path(GRAFT_SOURCE_DIR) / "samples").string(),
+               "--allow-dir", dir_.path().string()},
+              dir_ / "graftd.out", dir_ / "graftd.log");
     while (!std::filesystem::exists(port_file)) {
       int status = 0;
       ASSERT_EQ(waitpid(server_, &status, WNOHANG), 0) << "graftd ended: " << testing::ReadText(dir_ / "graftd.log");
@@ -77,7 +79,8 @@ class EndToEndTest : public ::testing::Test {
     const pid_t pid = Spawn(words, dir_ / "out", dir_ / "err");
     int status = 0;
     waitpid(pid, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, testing::ReadText(dir_ / "out"), testing::ReadText(dir_ / "err")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, testing::ReadText(dir_ / "out"),
+            testing::ReadText(dir_ / "err")};
   }
   nlohmann::json Json(std::vector<std::string> words) {
     words.insert(words.begin(), {"--format", "json"});
@@ -108,7 +111,8 @@ TEST_F(EndToEndTest, TheWholeJob) {
   // The same on every machine: SHA-256 over the manifest of this split.
   EXPECT_EQ(dataset["fingerprint"], "@FINGERPRINT@");
 
-  const Outcome train = Graft({"train", "cats", "--dataset", "pets", "--variant", "vgg16_features", "--set", "epochs=6", "--watch"});
+  const Outcome train =
+      Graft({"train", "cats", "--dataset", "pets", "--variant", "vgg16_features", "--set", "epochs=6", "--watch"});
   ASSERT_EQ(train.exit_status, 0) << train.err;
   EXPECT_THAT(train.out, HasSubstr("6/6"));
   const Outcome evaluate = Graft({"evaluate", "cats"});
@@ -126,8 +130,8 @@ TEST_F(EndToEndTest, TheWholeJob) {
   }
 
   testing::WriteText(dir_ / "broken.jpg", "not a photograph");
-  const Outcome classify = Graft({"classify", "cats@1", testing::Sample("cat.199.jpg").string(), (dir_ / "broken.jpg").string(),
-                                  testing::Sample("dog.199.jpg").string()});
+  const Outcome classify = Graft({"classify", "cats@1", testing::Sample("cat.199.jpg").string(),
+                                  (dir_ / "broken.jpg").string(), testing::Sample("dog.199.jpg").string()});
   EXPECT_EQ(classify.exit_status, 1);  // one of them failed, the others were answered
   EXPECT_THAT(classify.out, HasSubstr("cat.199.jpg"));
   EXPECT_THAT(classify.out, HasSubstr("dog.199.jpg"));
@@ -139,7 +143,8 @@ TEST_F(EndToEndTest, TheWholeJob) {
   EXPECT_GT(std::filesystem::file_size(dir_ / "f.safetensors"), 4U * 4 * 512 * 4);
   const Outcome download = Graft({"model", "download", "cats", "--out", (dir_ / "copy").string()});
   EXPECT_EQ(download.exit_status, 0) << download.err;
-  EXPECT_EQ(testing::ReadText(dir_ / "copy/model.safetensors"), testing::ReadText(dir_ / "data/models/cats/1/model.safetensors"));
+  EXPECT_EQ(testing::ReadText(dir_ / "copy/model.safetensors"),
+            testing::ReadText(dir_ / "data/models/cats/1/model.safetensors"));
 
   EXPECT_EQ(Graft({"dataset", "delete", "pets"}).exit_status, 0);
   EXPECT_EQ(Graft({"model", "delete", "cats"}).exit_status, 0);
@@ -151,7 +156,8 @@ TEST_F(EndToEndTest, TheWholeJob) {
 TEST_F(EndToEndTest, AKilledWorkerFailsItsJobAndACancelledOneStops) {
   CreatePets();
   const auto start = [&] {
-    const nlohmann::json job = Json({"train", "slow", "--dataset", "pets", "--variant", "basic_cnn", "--set", "epochs=1000"});
+    const nlohmann::json job =
+        Json({"train", "slow", "--dataset", "pets", "--variant", "basic_cnn", "--set", "epochs=1000"});
     const std::string id = job["id"];
     // Training has begun when the first epoch's event is there.
     for (;;) {
@@ -187,7 +193,8 @@ TEST_F(EndToEndTest, AKilledWorkerFailsItsJobAndACancelledOneStops) {
 
 TEST_F(EndToEndTest, AServerThatIsKilledComesBackWithItsJobs) {
   CreatePets();
-  const nlohmann::json job = Json({"train", "again", "--dataset", "pets", "--variant", "basic_cnn", "--set", "epochs=2"});
+  const nlohmann::json job =
+      Json({"train", "again", "--dataset", "pets", "--variant", "basic_cnn", "--set", "epochs=2"});
   StopServer(SIGKILL);
   StartServer();
   const Outcome watch = Graft({"job", "watch", job["id"]});
@@ -203,8 +210,8 @@ TEST_F(EndToEndTest, AnUploadTrainsLikeAFolder) {
     }
   }
   testing::WriteText(dir_ / "photos/cat/notes.txt", "not a photograph");
-  const Outcome upload = Graft({"dataset", "upload", "mine", (dir_ / "photos").string(), "--label", "folder", "--train", "0.5",
-                                "--validation", "0.25", "--test", "0.25", "--wait"});
+  const Outcome upload = Graft({"dataset", "upload", "mine", (dir_ / "photos").string(), "--label", "folder", "--train",
+                                "0.5", "--validation", "0.25", "--test", "0.25", "--wait"});
   ASSERT_EQ(upload.exit_status, 0) << upload.err;
   const nlohmann::json dataset = Json({"dataset", "show", "mine"});
   EXPECT_EQ(dataset["classes"][0]["train"], "6");

@@ -56,8 +56,8 @@ class ServerTest : public ::testing::Test {
     models_ = v1::ModelService::NewStub(channel);
     predictions_ = v1::PredictionService::NewStub(channel);
     status_ = v1::ServerService::NewStub(channel);
-    workers_ = v1::WorkerService::NewStub(grpc::CreateChannel("unix:" + (dir_ / "data/worker.sock").string(),
-                                                              grpc::InsecureChannelCredentials()));
+    workers_ = v1::WorkerService::NewStub(
+        grpc::CreateChannel("unix:" + (dir_ / "data/worker.sock").string(), grpc::InsecureChannelCredentials()));
   }
 
   // A context with a deadline, so that a hanging server fails the test.
@@ -309,13 +309,16 @@ TEST_F(ServerTest, ALinkOutOfAnAllowedFolderIsRefused) {
   options.data_dir = dir_ / "linked";
   std::filesystem::create_directories(dir_ / "allowed");
   std::filesystem::create_directory_symlink("/etc", dir_ / "allowed/etc");
-  EXPECT_THAT(CheckAllowedFolder("folder", (dir_ / "allowed/etc").string(), {std::filesystem::canonical(dir_ / "allowed")}),
-              StatusIs(absl::StatusCode::kPermissionDenied, _));
-  EXPECT_THAT(CheckAllowedFolder("folder", (dir_ / "allowed").string(), {std::filesystem::canonical(dir_ / "allowed")}), IsOk());
+  EXPECT_THAT(
+      CheckAllowedFolder("folder", (dir_ / "allowed/etc").string(), {std::filesystem::canonical(dir_ / "allowed")}),
+      StatusIs(absl::StatusCode::kPermissionDenied, _));
+  EXPECT_THAT(CheckAllowedFolder("folder", (dir_ / "allowed").string(), {std::filesystem::canonical(dir_ / "allowed")}),
+              IsOk());
   // A sibling whose name begins alike.
   std::filesystem::create_directories(dir_ / "allowed2");
-  EXPECT_THAT(CheckAllowedFolder("folder", (dir_ / "allowed2").string(), {std::filesystem::canonical(dir_ / "allowed")}),
-              StatusIs(absl::StatusCode::kPermissionDenied, _));
+  EXPECT_THAT(
+      CheckAllowedFolder("folder", (dir_ / "allowed2").string(), {std::filesystem::canonical(dir_ / "allowed")}),
+      StatusIs(absl::StatusCode::kPermissionDenied, _));
 }
 
 TEST_F(ServerTest, ValidateOnlyQueuesNothingAndRequestIdsAreKept) {
@@ -503,7 +506,8 @@ TEST_F(PredictionTest, FeaturesArePooledOnRequest) {
   EXPECT_THAT(response.shape(), ::testing::ElementsAre(3));
   EXPECT_EQ(response.values_size(), 3);
   request.set_image_size(20);
-  EXPECT_EQ(Code(predictions_->ExtractFeatures(Context().get(), request, &response)), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Code(predictions_->ExtractFeatures(Context().get(), request, &response)),
+            grpc::StatusCode::INVALID_ARGUMENT);
   request.set_image_size(0);
   request.set_trunk("resnet");
   EXPECT_EQ(Code(predictions_->ExtractFeatures(Context().get(), request, &response)), grpc::StatusCode::NOT_FOUND);
@@ -559,7 +563,8 @@ TEST_F(PredictionTest, ModelsAreListedShownDownloadedAndDeleted) {
   EXPECT_EQ(response.version(), 1);
   remove.set_version(0);
   ASSERT_TRUE(models_->DeleteModel(Context().get(), remove, &removed).ok());
-  EXPECT_EQ(Code(predictions_->Classify(Context().get(), Request("cat.0.jpg"), &response)), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(Code(predictions_->Classify(Context().get(), Request("cat.0.jpg"), &response)),
+            grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(Code(models_->DeleteModel(Context().get(), remove, &removed)), grpc::StatusCode::NOT_FOUND);
 }
 

@@ -28,7 +28,8 @@ ModelDescription Example() {
   model.trunk_fingerprint = "def";
   model.job_id = "job-7";
   model.create_time_ms = 1'790'000'000'123;
-  model.history = {{1, 0.5, 0.75, std::numeric_limits<double>::quiet_NaN(), 0.7, 1.5}, {2, 0.25, 0.875, 0.4, 0.8, 1.25}};
+  model.history = {{1, 0.5, 0.75, std::numeric_limits<double>::quiet_NaN(), 0.7, 1.5},
+                   {2, 0.25, 0.875, 0.4, 0.8, 1.25}};
   model.training_seconds = 2.75;
   return model;
 }

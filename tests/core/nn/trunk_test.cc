@@ -36,8 +36,9 @@ TEST_F(TrunkTest, FeaturesEqualKerass) {
   ASSERT_OK_AND_ASSIGN(const Safetensors images, Safetensors::Open(testing::Golden("resize.safetensors")));
   ASSERT_OK_AND_ASSIGN(const TensorView pixels, images.Get("resized", DType::kU8, {16, 150, 150, 3}));
   ASSERT_OK_AND_ASSIGN(const Safetensors golden, Safetensors::Open(testing::Golden("vgg16_features.safetensors")));
-  for (const auto& [name, preprocessing] :
-       {std::pair{"rescale", Preprocessing::kRescale}, {"caffe", Preprocessing::kCaffe}, {"caffe", Preprocessing::kAuto}}) {
+  for (const auto& [name, preprocessing] : {std::pair{"rescale", Preprocessing::kRescale},
+                                            {"caffe", Preprocessing::kCaffe},
+                                            {"caffe", Preprocessing::kAuto}}) {
     ASSERT_OK_AND_ASSIGN(const TensorView tensor, golden.Get(name, DType::kF32, {16, 4, 4, 512}));
     std::vector<float> expected(static_cast<size_t>(tensor.elements()));
     std::memcpy(expected.data(), tensor.data.data(), tensor.data.size());
@@ -77,9 +78,10 @@ TEST(TrunkFilesTest, MissingWeightsSayHowToGetThem) {
 TEST(TrunkFilesTest, WeightsOfAnotherShapeNameTheTensor) {
   const testing::TempDir dir;
   const std::vector<float> zeros(64 * 3 * 3 * 3);
-  ASSERT_THAT(WriteSafetensors(TrunkFile(dir.path(), "vgg16"),
-                               {{"features.0.weight", DType::kF32, {64, 3, 3, 3}, AsBytes(absl::MakeConstSpan(zeros))}}, {}),
-              IsOk());
+  ASSERT_THAT(
+      WriteSafetensors(TrunkFile(dir.path(), "vgg16"),
+                       {{"features.0.weight", DType::kF32, {64, 3, 3, 3}, AsBytes(absl::MakeConstSpan(zeros))}}, {}),
+      IsOk());
   EXPECT_THAT(Trunk::Load("vgg16", dir.path(), "cpu"),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("features.0.bias")));
 }

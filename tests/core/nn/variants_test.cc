@@ -39,8 +39,8 @@ TEST(VariantsTest, BasicCnnIsTheReferencesNetwork) {
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
   ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, variant->defaults, 2));
   const std::vector<std::pair<std::vector<int64_t>, int64_t>> expected = {
-      {{148, 148, 16}, 448}, {{74, 74, 16}, 0},   {{72, 72, 64}, 9280}, {{36, 36, 64}, 0}, {{34, 34, 128}, 73856},
-      {{17, 17, 128}, 0},    {{36992}, 0},        {{512}, 18940416},    {{1}, 513},
+      {{148, 148, 16}, 448}, {{74, 74, 16}, 0}, {{72, 72, 64}, 9280}, {{36, 36, 64}, 0}, {{34, 34, 128}, 73856},
+      {{17, 17, 128}, 0},    {{36992}, 0},      {{512}, 18940416},    {{1}, 513},
   };
   ASSERT_EQ(layers.size(), expected.size());
   for (size_t i = 0; i < layers.size(); ++i) {
@@ -66,13 +66,15 @@ TEST(VariantsTest, Vgg16HeadIsTheReferencesNetwork) {
 }
 
 TEST(VariantsTest, UnknownNamesListTheKnownOnes) {
-  EXPECT_THAT(FindVariant("vgg19"), StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("vgg19"), HasSubstr("basic_cnn"))));
+  EXPECT_THAT(FindVariant("vgg19"),
+              StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("vgg19"), HasSubstr("basic_cnn"))));
   EXPECT_THAT(FindTrunk("resnet"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("vgg16")));
 }
 
 TEST(VariantsTest, ValidateNamesOptionValueAndRange) {
   const auto expect_bad = [](const TrainingOptions& options, const std::string& name) {
-    EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options." + name + ": "))) << name;
+    EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options." + name + ": ")))
+        << name;
   };
   TrainingOptions o;
   o.epochs = 0;
@@ -80,7 +82,8 @@ TEST(VariantsTest, ValidateNamesOptionValueAndRange) {
   o = {};
   o.batch_size = 5000;
   expect_bad(o, "batch_size");
-  for (const double rate : {0.0, -1.0, 11.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double rate :
+       {0.0, -1.0, 11.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     o = {};
     o.learning_rate = rate;
     expect_bad(o, "learning_rate");
@@ -107,7 +110,8 @@ TEST(VariantsTest, ImageThatIsTooSmallForTheNetworkIsRefused) {
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
   TrainingOptions options = variant->defaults;
   options.image_size = 18;
-  EXPECT_THAT(DescribeVariant(*variant, options, 2), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("image_size")));
+  EXPECT_THAT(DescribeVariant(*variant, options, 2),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("image_size")));
 }
 
 TEST(VariantsTest, AutoIsWhatTheTrunkWasTrainedWith) {

@@ -22,7 +22,8 @@ using ::testing::HasSubstr;
 absl::Status Nothing(const ProgressUpdate&) { return absl::OkStatus(); }
 
 TrainHooks QuietHooks() {
-  return {&Nothing, [](const StepUpdate&) { return absl::OkStatus(); }, [](const EpochMetrics&) { return absl::OkStatus(); }};
+  return {&Nothing, [](const StepUpdate&) { return absl::OkStatus(); },
+          [](const EpochMetrics&) { return absl::OkStatus(); }};
 }
 
 // Noisy pictures, brighter in one channel per class.
@@ -71,7 +72,8 @@ class TrainerTest : public ::testing::Test {
   }
 
   // Saves a description beside the weights, as a job does, and loads both.
-  absl::StatusOr<std::shared_ptr<const Predictor>> LoadTrained(const TrainRequest& request, const TrainOutcome& outcome) {
+  absl::StatusOr<std::shared_ptr<const Predictor>> LoadTrained(const TrainRequest& request,
+                                                               const TrainOutcome& outcome) {
     ModelDescription model;
     model.name = "model";
     model.version = 1;
@@ -141,8 +143,10 @@ TEST_F(TrainerTest, SameRequestSameBytesOtherSeedOtherBytes) {
 
 TEST_F(TrainerTest, EveryOptimizerLearns) {
   MakeDataset({"blue", "green"}, 24);
-  for (const auto& [kind, rate] : {std::pair{OptimizerKind::kRmsprop, 1e-3}, {OptimizerKind::kSgd, 1e-2},
-                                   {OptimizerKind::kAdam, 1e-3}, {OptimizerKind::kAdamW, 1e-3}}) {
+  for (const auto& [kind, rate] : {std::pair{OptimizerKind::kRmsprop, 1e-3},
+                                   {OptimizerKind::kSgd, 1e-2},
+                                   {OptimizerKind::kAdam, 1e-3},
+                                   {OptimizerKind::kAdamW, 1e-3}}) {
     TrainRequest request = Request("basic_cnn", "optimizer");
     request.options.optimizer = kind;
     request.options.learning_rate = rate;
@@ -177,7 +181,8 @@ TEST_F(TrainerTest, ALossThatExplodesIsAnErrorWithTheRemedy) {
   request.options.learning_rate = 10;
   request.options.preprocessing = Preprocessing::kCaffe;  // large inputs
   request.options.epochs = 50;
-  EXPECT_THAT(Train(request, QuietHooks()), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("learning_rate")));
+  EXPECT_THAT(Train(request, QuietHooks()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("learning_rate")));
 }
 
 TEST_F(TrainerTest, DamagedWeightsAreNeverServed) {

@@ -26,7 +26,8 @@ TEST(JobStateTest, OnlyTheDiagramsEdgesAreLegal) {
       {v1::JOB_STATE_RUNNING, v1::JOB_STATE_FAILED},     {v1::JOB_STATE_RUNNING, v1::JOB_STATE_CANCELLED}};
   for (const v1::JobState from : states) {
     for (const v1::JobState to : states) {
-      EXPECT_EQ(CheckTransition(from, to).ok(), legal.count({from, to}) > 0) << StateName(from) << " -> " << StateName(to);
+      EXPECT_EQ(CheckTransition(from, to).ok(), legal.count({from, to}) > 0)
+          << StateName(from) << " -> " << StateName(to);
     }
   }
 }
@@ -43,11 +44,12 @@ class JobManagerTest : public ::testing::Test {
     options.data_dir = dir_.path();
     options.max_queued = 3;
     options.now_ms = [this] { return now_ms_ += 10; };
-    auto jobs = JobManager::Open(options, executor_.get(), [this](const StoredJob& job, const std::filesystem::path& staging) {
-      EXPECT_TRUE(std::filesystem::exists(staging));
-      published_.push_back(job.job.id());
-      return publish_status_;
-    });
+    auto jobs =
+        JobManager::Open(options, executor_.get(), [this](const StoredJob& job, const std::filesystem::path& staging) {
+          EXPECT_TRUE(std::filesystem::exists(staging));
+          published_.push_back(job.job.id());
+          return publish_status_;
+        });
     ASSERT_THAT(jobs, IsOk());
     jobs_ = *std::move(jobs);
     jobs_->Start();
@@ -201,7 +203,8 @@ TEST_F(JobManagerTest, TheSameRequestIsOneJob) {
   ASSERT_OK_AND_ASSIGN(const auto found, jobs_->FindRequest("request-1", Train("a")));
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->id(), job.id());
-  EXPECT_THAT(jobs_->FindRequest("request-1", Train("b")), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("request-1")));
+  EXPECT_THAT(jobs_->FindRequest("request-1", Train("b")),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("request-1")));
   EXPECT_FALSE(jobs_->FindRequest("request-2", Train("a"))->has_value());
   EXPECT_FALSE(jobs_->FindRequest("", Train("a"))->has_value());
 }
@@ -210,7 +213,8 @@ TEST_F(JobManagerTest, AFullQueueRefuses) {
   for (int i = 0; i < 4; ++i) {  // one runs, three wait
     Submit(Train("a"));
   }
-  EXPECT_THAT(jobs_->Submit("", Train("a"), Train("a"), 0), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("3")));
+  EXPECT_THAT(jobs_->Submit("", Train("a"), Train("a"), 0),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("3")));
 }
 
 TEST_F(JobManagerTest, VersionsRiseAndAreNeverGivenTwice) {
@@ -242,7 +246,8 @@ TEST_F(JobManagerTest, AServerThatWasKilledRunsItsJobsAgainAndFencesTheOldWorker
   EXPECT_EQ(State(queued.id()), v1::JOB_STATE_QUEUED);
   EXPECT_THAT(Log(running.id()), ElementsAre("1:queued", "2:running", "3:epoch1", "4:queued", "5:running"));
   // The worker of the first attempt lives on and reports: it is told to stop and nothing of it is kept.
-  ASSERT_OK_AND_ASSIGN(const v1::ReportResponse late, Report(running.id(), 1, 2, {Epoch(2), End(v1::JOB_STATE_SUCCEEDED)}));
+  ASSERT_OK_AND_ASSIGN(const v1::ReportResponse late,
+                       Report(running.id(), 1, 2, {Epoch(2), End(v1::JOB_STATE_SUCCEEDED)}));
   EXPECT_TRUE(late.stop());
   EXPECT_EQ(late.acknowledged(), 3);
   EXPECT_EQ(Log(running.id()).size(), 5U);

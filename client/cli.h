@@ -1,0 +1,17 @@
+// The command line: its commands, options and help.
+#ifndef GRAFT_CLIENT_CLI_H_
+#define GRAFT_CLIENT_CLI_H_
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace graft {
+
+// Runs `words` (without the program's name); returns the exit status: 0, 1 failed, 2 usage, 130 interrupted.
+int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostream* err, bool out_is_terminal,
+           bool err_is_terminal);
+
+}  // namespace graft
+
+#endif  // GRAFT_CLIENT_CLI_H_

@@ -1,0 +1,276 @@
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/commands.h"
+#include "client/format.h"
+#include "client/training_options.h"
+#include "client/watch.h"
+#include "core/base/status.h"
+
+namespace graft {
+namespace {
+
+std::string Kind(const v1::JobSpec& spec) {
+  switch (spec.kind_case()) {
+    case v1::JobSpec::kSplit:
+      return "split";
+    case v1::JobSpec::kTrain:
+      return "train";
+    case v1::JobSpec::kExtractFeatures:
+      return "extract_features";
+    case v1::JobSpec::kEvaluate:
+      return "evaluate";
+    case v1::JobSpec::KIND_NOT_SET:
+      break;
+  }
+  return "?";
+}
+
+std::string Subject(const v1::JobSpec& spec) {
+  switch (spec.kind_case()) {
+    case v1::JobSpec::kSplit:
+      return spec.split().dataset();
+    case v1::JobSpec::kTrain:
+      return absl::StrCat(spec.train().model(), " on ", spec.train().dataset());
+    case v1::JobSpec::kExtractFeatures:
+      return absl::StrCat(spec.extract_features().trunk(), " on ", spec.extract_features().dataset());
+    case v1::JobSpec::kEvaluate:
+      return absl::StrCat(spec.evaluate().model(), "@", spec.evaluate().version(), " on ", spec.evaluate().dataset());
+    case v1::JobSpec::KIND_NOT_SET:
+      break;
+  }
+  return "";
+}
+
+std::string State(const v1::Job& job) {
+  std::string text = ShortName(*v1::JobState_descriptor(), job.state());
+  if (job.queue_position() > 0) {
+    absl::StrAppend(&text, " (", job.queue_position(), " in line)");
+  } else if (job.cancel_requested()) {
+    text = "stopping";
+  }
+  return text;
+}
+
+int PrintSubmitted(const Cli& cli, const v1::Job& job) {
+  if (cli.json) {
+    cli.PrintJson(job);
+  } else {
+    *cli.out << job.id() << " is " << State(job) << "; follow it with: graft job watch " << job.id() << "\n";
+  }
+  return kOk;
+}
+
+}  // namespace
+
+absl::StatusOr<std::pair<std::string, int>> ParseModel(const std::string& text) {
+  const size_t at = text.rfind('@');
+  if (at == std::string::npos) {
+    return std::make_pair(text, 0);
+  }
+  int version = 0;
+  if (!absl::SimpleAtoi(text.substr(at + 1), &version) || version < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("'", text, "' isn't MODEL or MODEL@VERSION, such as pets@2"));
+  }
+  return std::make_pair(text.substr(0, at), version);
+}
+
+int Train(const Cli& cli, const TrainArguments& arguments) {
+  v1::JobSpec spec;
+  v1::TrainSpec* train = spec.mutable_train();
+  train->set_model(arguments.model);
+  train->set_dataset(arguments.dataset);
+  train->set_variant(arguments.variant);
+  for (const std::string& assignment : arguments.set) {
+    const absl::Status status = SetTrainingOption(assignment, train->mutable_options());
+    if (!status.ok()) {
+      *cli.err << "graft: " << status.message() << "\n";
+      return kUsage;
+    }
+  }
+  const absl::StatusOr<v1::Job> job = Submit(cli, spec, arguments.validate);
+  if (!job.ok()) {
+    return cli.Fail(job.status());
+  }
+  if (arguments.validate) {
+    if (cli.json) {
+      cli.PrintJson(*job);
+    } else {
+      *cli.out << "would train " << arguments.model << " on " << arguments.dataset << " with\n";
+      for (const auto& [key, value] : TrainingOptionValues(job->spec().train().options())) {
+        *cli.out << absl::StrFormat("  %-16s %s\n", key, value);
+      }
+    }
+    return kOk;
+  }
+  if (!arguments.watch) {
+    return PrintSubmitted(cli, *job);
+  }
+  v1::StateChange end;
+  const int status = Watch(cli, job->id(), 0, &end);
+  if (status == kOk && !cli.json) {
+    const v1::TrainResult& result = end.result().train();
+    *cli.out << absl::StrFormat("%s@%d: validation accuracy %.4f, trained in %s\n", result.model(), result.version(),
+                                result.last_epoch().validation_accuracy(), Duration(result.seconds()))
+             << "next: graft evaluate " << result.model() << "   and: graft classify " << result.model()
+             << " FILE...\n";
+  }
+  return status;
+}
+
+int Evaluate(const Cli& cli, const EvaluateArguments& arguments) {
+  const auto model = ParseModel(arguments.model);
+  const absl::StatusOr<int> part = EnumByShortName(*v1::Part_descriptor(), arguments.split);
+  for (const absl::Status& status : {model.status(), Annotate(part.status(), "--split")}) {
+    if (!status.ok()) {
+      *cli.err << "graft: " << status.message() << "\n";
+      return kUsage;
+    }
+  }
+  v1::JobSpec spec;
+  v1::EvaluateSpec* evaluate = spec.mutable_evaluate();
+  evaluate->set_model(model->first);
+  evaluate->set_version(model->second);
+  evaluate->set_dataset(arguments.dataset);
+  evaluate->set_part(static_cast<v1::Part>(*part));
+  const absl::StatusOr<v1::Job> job = Submit(cli, spec);
+  if (!job.ok()) {
+    return cli.Fail(job.status());
+  }
+  if (arguments.no_wait) {
+    return PrintSubmitted(cli, *job);
+  }
+  v1::StateChange end;
+  const int status = Watch(cli, job->id(), 0, &end);
+  if (status == kOk && !cli.json) {
+    const v1::EvaluateResult& result = end.result().evaluate();
+    *cli.out << "\n"
+             << Printable(result.model()) << "@" << result.version() << " on " << Printable(result.dataset()) << " ("
+             << arguments.split << ", " << result.report().images() << " images)\n\n"
+             << ReportText(result.report());
+  }
+  return status;
+}
+
+int DatasetFeatures(const Cli& cli, const std::string& name, const FeatureArguments& arguments) {
+  v1::JobSpec spec;
+  v1::ExtractFeaturesSpec* extract = spec.mutable_extract_features();
+  extract->set_dataset(name);
+  extract->set_trunk(arguments.trunk);
+  extract->set_image_size(arguments.size);
+  if (!arguments.preprocessing.empty()) {
+    extract->set_preprocessing(
+        static_cast<v1::Preprocessing>(*EnumByShortName(*v1::Preprocessing_descriptor(), arguments.preprocessing)));
+  }
+  if (!arguments.interpolation.empty()) {
+    extract->set_interpolation(
+        static_cast<v1::Interpolation>(*EnumByShortName(*v1::Interpolation_descriptor(), arguments.interpolation)));
+  }
+  const absl::StatusOr<v1::Job> job = Submit(cli, spec);
+  if (!job.ok()) {
+    return cli.Fail(job.status());
+  }
+  v1::StateChange end;
+  const int status = Watch(cli, job->id(), 0, &end);
+  if (status == kOk && !cli.json) {
+    const v1::ExtractFeaturesResult& result = end.result().extract_features();
+    *cli.out << Thousands(result.dimension()) << " numbers for each of " << Thousands(result.images()) << " images"
+             << (result.cached() ? ", cached already" : absl::StrCat(", in ", Duration(result.seconds()))) << "\n";
+  }
+  return status;
+}
+
+int JobList(const Cli& cli, const std::string& state, const std::string& kind, int limit) {
+  v1::ListJobsRequest request;
+  request.set_kind(kind);
+  if (!state.empty()) {
+    request.add_states(static_cast<v1::JobState>(*EnumByShortName(*v1::JobState_descriptor(), state)));
+  }
+  v1::ListJobsResponse all;
+  do {
+    request.set_page_size(limit - all.jobs_size());
+    v1::ListJobsResponse page;
+    const absl::Status status = FromGrpc(cli.jobs->ListJobs(UnaryContext().get(), request, &page));
+    if (!status.ok()) {
+      return cli.Fail(status);
+    }
+    all.mutable_jobs()->MergeFrom(page.jobs());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty() && all.jobs_size() < limit);
+  all.set_next_page_token(request.page_token());
+  if (cli.json) {
+    cli.PrintJson(all);
+    return kOk;
+  }
+  std::vector<std::vector<std::string>> rows = {{"ID", "KIND", "OF", "STATE", "CREATED", "TOOK"}};
+  for (const v1::Job& job : all.jobs()) {
+    const bool ended = job.has_end_time() && job.has_start_time();
+    const double seconds = static_cast<double>(job.end_time().seconds() - job.start_time().seconds()) +
+                           (job.end_time().nanos() - job.start_time().nanos()) * 1e-9;
+    rows.push_back({job.id(), Kind(job.spec()), Printable(Subject(job.spec())), State(job),
+                    Time(job.create_time().seconds()), ended ? Duration(seconds) : "-"});
+  }
+  *cli.out << Table(rows);
+  if (!all.next_page_token().empty()) {
+    *cli.out << "... and older ones; --limit shows more\n";
+  }
+  return kOk;
+}
+
+int JobShow(const Cli& cli, const std::string& id) {
+  v1::GetJobRequest request;
+  request.set_id(id);
+  v1::Job job;
+  const absl::Status status = FromGrpc(cli.jobs->GetJob(UnaryContext().get(), request, &job));
+  if (!status.ok()) {
+    return cli.Fail(status);
+  }
+  if (cli.json) {
+    cli.PrintJson(job);
+    return kOk;
+  }
+  *cli.out << job.id() << "  " << Kind(job.spec()) << " " << Printable(Subject(job.spec())) << "\nstate    "
+           << State(job) << "\ncreated  " << Time(job.create_time().seconds()) << "\nstarted  "
+           << Time(job.start_time().seconds()) << "\nended    " << Time(job.end_time().seconds()) << "\nattempt  "
+           << job.attempt() << "\n";
+  if (job.has_progress()) {
+    v1::JobEvent event;
+    *event.mutable_progress() = job.progress();
+    *cli.out << "progress ";
+    if (job.progress().epochs() > 0) {
+      *cli.out << "epoch " << job.progress().epoch() << " of " << job.progress().epochs() << ", ";
+    }
+    *cli.out << Printable(job.progress().phase()) << " " << job.progress().done() << "/" << job.progress().total();
+    if (job.progress().has_eta_seconds()) {
+      *cli.out << ", ETA " << Duration(job.progress().eta_seconds());
+    }
+    *cli.out << "\n";
+  }
+  if (job.has_error()) {
+    *cli.out << "error    " << Printable(job.error().message()) << "\n";
+  }
+  for (const auto& [key, value] : TrainingOptionValues(job.spec().train().options())) {
+    *cli.out << absl::StrFormat("  %-16s %s\n", key, Printable(value));
+  }
+  return kOk;
+}
+
+int JobCancel(const Cli& cli, const std::string& id) {
+  v1::CancelJobRequest request;
+  request.set_id(id);
+  v1::Job job;
+  const absl::Status status = FromGrpc(cli.jobs->CancelJob(UnaryContext().get(), request, &job));
+  if (!status.ok()) {
+    return cli.Fail(status);
+  }
+  if (cli.json) {
+    cli.PrintJson(job);
+  } else {
+    *cli.out << job.id() << " is " << State(job) << "\n";
+  }
+  return kOk;
+}
+
+}  // namespace graft

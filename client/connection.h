@@ -1,0 +1,72 @@
+// The channel to graftd, and what a command works with.
+#ifndef GRAFT_CLIENT_CONNECTION_H_
+#define GRAFT_CLIENT_CONNECTION_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "graft/v1/datasets.grpc.pb.h"
+#include "graft/v1/jobs.grpc.pb.h"
+#include "graft/v1/models.grpc.pb.h"
+#include "graft/v1/prediction.grpc.pb.h"
+#include "graft/v1/server.grpc.pb.h"
+
+namespace graft {
+
+// Everything that a command needs. Output goes where a test can read it.
+struct Cli {
+  std::string server = "127.0.0.1:7077";
+  bool json = false;
+  std::ostream* out = nullptr;
+  std::ostream* err = nullptr;
+  bool out_is_terminal = false;
+  bool err_is_terminal = false;
+
+  std::unique_ptr<v1::JobService::Stub> jobs;
+  std::unique_ptr<v1::DatasetService::Stub> datasets;
+  std::unique_ptr<v1::ModelService::Stub> models;
+  std::unique_ptr<v1::PredictionService::Stub> predictions;
+  std::unique_ptr<v1::ServerService::Stub> status;
+
+  // Opens the channel to `server` (lazily: nothing is sent).
+  void Connect();
+  // Prints a failed call with its remedy; returns the exit status, 1.
+  int Fail(const absl::Status& status) const;
+  // One JSON document, or line, with proto field names.
+  void PrintJson(const google::protobuf::Message& message) const;
+};
+
+// Exit statuses.
+inline constexpr int kOk = 0;
+inline constexpr int kFailed = 1;
+inline constexpr int kUsage = 2;
+inline constexpr int kInterrupted = 130;
+
+absl::Status FromGrpc(const grpc::Status& status);
+
+// A context with the deadline of unary calls.
+std::unique_ptr<grpc::ClientContext> UnaryContext();
+
+// A UUID (RFC 4122, version 4).
+std::string NewRequestId();
+
+// Submits with a fresh request id and tries again while the server is away: the id makes that safe.
+absl::StatusOr<v1::Job> Submit(const Cli& cli, const v1::JobSpec& spec, bool validate_only = false);
+
+// Waits before the next of several tries; doubles, bounded.
+void Backoff(int attempt);
+
+// Set by Ctrl-C once InstallInterrupt was called.
+extern std::atomic<bool> interrupted;
+void InstallInterrupt();
+
+}  // namespace graft
+
+#endif  // GRAFT_CLIENT_CONNECTION_H_

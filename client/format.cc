@@ -1,0 +1,172 @@
+#include "client/format.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+
+namespace graft {
+namespace {
+
+// Columns that a text takes on a terminal: code points of its UTF-8.
+size_t Width(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string Pad(const std::string& text, size_t width, bool right) {
+  const std::string space(width - std::min(width, Width(text)), ' ');
+  return right ? space + text : text + space;
+}
+
+}  // namespace
+
+std::string Thousands(int64_t number) {
+  std::string digits = absl::StrCat(number < 0 ? -number : number);
+  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) {
+    digits.insert(static_cast<size_t>(i), ",");
+  }
+  return number < 0 ? "-" + digits : digits;
+}
+
+std::string Bytes(int64_t bytes) {
+  constexpr double kStep = 1000;
+  auto value = static_cast<double>(bytes);
+  const char* unit = "B";
+  for (const char* larger : {"kB", "MB", "GB", "TB"}) {
+    if (value < kStep) {
+      break;
+    }
+    value /= kStep;
+    unit = larger;
+  }
+  return absl::StrFormat(unit[0] == 'B' ? "%.0f %s" : "%.1f %s", value, unit);
+}
+
+std::string Duration(double seconds) {
+  if (!(seconds >= 0)) {
+    return "?";
+  }
+  if (seconds < 10) {
+    return absl::StrFormat("%.1fs", seconds);
+  }
+  const auto whole = static_cast<int64_t>(std::llround(seconds));
+  if (whole < 60) {
+    return absl::StrFormat("%ds", whole);
+  }
+  if (whole < 3600) {
+    return absl::StrFormat("%dm %02ds", whole / 60, whole % 60);
+  }
+  return absl::StrFormat("%dh %02dm", whole / 3600, whole / 60 % 60);
+}
+
+std::string Time(int64_t unix_seconds) {
+  if (unix_seconds == 0) {
+    return "-";
+  }
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(unix_seconds), absl::UTCTimeZone());
+}
+
+std::string Printable(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      absl::StrAppend(&out, c == '\n' ? "\\n" : absl::StrFormat("\\x%02x", byte));
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string Table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], Width(row[i]));
+    }
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      absl::StrAppend(&line, i == 0 ? "" : "  ", Pad(row[i], widths[i], i < right.size() && right[i]));
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    absl::StrAppend(&out, line, "\n");
+  }
+  return out;
+}
+
+std::string LayerTable(const google::protobuf::RepeatedPtrField<v1::Layer>& layers) {
+  std::vector<std::vector<std::string>> rows = {{"LAYER (TYPE)", "OUTPUT SHAPE", "PARAM #", "TRAINABLE"}};
+  int64_t total = 0;
+  int64_t trainable = 0;
+  for (const v1::Layer& layer : layers) {
+    std::string shape = "(None";
+    for (const int64_t n : layer.output_shape()) {
+      absl::StrAppend(&shape, ", ", n);
+    }
+    rows.push_back({absl::StrCat(Printable(layer.name()), " (", Printable(layer.type()), ")"), shape + ")",
+                    Thousands(layer.parameters()),
+                    layer.parameters() == 0 ? "-"
+                    : layer.trainable()     ? "yes"
+                                            : "no"});
+    total += layer.parameters();
+    trainable += layer.trainable() ? layer.parameters() : 0;
+  }
+  return absl::StrCat(Table(rows, {false, false, true, false}), "Total params: ", Thousands(total),
+                      "\nTrainable params: ", Thousands(trainable),
+                      "\nNon-trainable params: ", Thousands(total - trainable), "\n");
+}
+
+std::string ReportText(const v1::EvaluationReport& report) {
+  std::vector<std::vector<std::string>> rows = {{"", "precision", "recall", "f1-score", "support"}};
+  const auto add = [&](const v1::ClassMetrics& metrics) {
+    rows.push_back({Printable(metrics.label()), absl::StrFormat("%.4f", metrics.precision()),
+                    absl::StrFormat("%.4f", metrics.recall()), absl::StrFormat("%.4f", metrics.f1()),
+                    Thousands(metrics.support())});
+  };
+  for (const v1::ClassMetrics& metrics : report.classes()) {
+    add(metrics);
+  }
+  rows.push_back({""});
+  rows.push_back({"accuracy", "", "", absl::StrFormat("%.4f", report.accuracy()), Thousands(report.images())});
+  add(report.macro_average());
+  add(report.weighted_average());
+  std::string out = Table(rows, {false, true, true, true, true});
+
+  const int classes = report.labels_size();
+  constexpr int kMostShown = 20;
+  if (classes > kMostShown) {
+    absl::StrAppend(&out, "\nConfusion matrix: ", classes, " classes; see confusion_matrix.png\n");
+  } else if (report.confusion_size() == classes * classes) {
+    std::vector<std::vector<std::string>> matrix = {{"true \\ predicted"}};
+    for (const std::string& label : report.labels()) {
+      matrix[0].push_back(Printable(label));
+    }
+    for (int row = 0; row < classes; ++row) {
+      matrix.push_back({Printable(report.labels(row))});
+      for (int column = 0; column < classes; ++column) {
+        matrix.back().push_back(Thousands(report.confusion(row * classes + column)));
+      }
+    }
+    std::vector<bool> right(static_cast<size_t>(classes) + 1, true);
+    right[0] = false;
+    absl::StrAppend(&out, "\nConfusion matrix\n", Table(matrix, right));
+  }
+  absl::StrAppend(&out, "\nROC AUC: ", report.has_roc_auc() ? absl::StrFormat("%.4f", report.roc_auc()) : "not defined",
+                  "   log loss: ", absl::StrFormat("%.4f", report.log_loss()), "\n");
+  return out;
+}
+
+std::string Bar(double share, int width) {
+  const double within = std::clamp(share, 0.0, 1.0);
+  const auto full = static_cast<size_t>(std::lround(within * width));
+  return "[" + std::string(full, '#') + std::string(static_cast<size_t>(width) - full, '.') + "]";
+}
+
+}  // namespace graft

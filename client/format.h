@@ -1,0 +1,37 @@
+// How numbers, times and tables look to a person.
+#ifndef GRAFT_CLIENT_FORMAT_H_
+#define GRAFT_CLIENT_FORMAT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "graft/v1/models.pb.h"
+
+namespace graft {
+
+// 19,024,513.
+std::string Thousands(int64_t number);
+// 17.8 MB.
+std::string Bytes(int64_t bytes);
+// 0.4s, 12s, 3m 05s, 2h 07m.
+std::string Duration(double seconds);
+// 2026-11-24 09:39:38, UTC.
+std::string Time(int64_t unix_seconds);
+// Characters that could steer a terminal, escaped; UTF-8 stays.
+std::string Printable(const std::string& text);
+
+// Columns aligned, first row the heading. `right`: columns of numbers.
+std::string Table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right = {});
+
+// As Keras's summary.
+std::string LayerTable(const google::protobuf::RepeatedPtrField<v1::Layer>& layers);
+// Per-class table, averages, confusion matrix, AUC and log loss.
+std::string ReportText(const v1::EvaluationReport& report);
+
+// [#####.....] for a share of 0 to 1.
+std::string Bar(double share, int width);
+
+}  // namespace graft
+
+#endif  // GRAFT_CLIENT_FORMAT_H_
