@@ -133,7 +133,7 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
       command(dataset, "features", "Extract and keep a trunk's features of a data set, so that heads train at once",
               "  graft dataset features pets\n  graft dataset features pets --preprocessing rescale --size 224");
   cache->add_option("NAME", name, "The data set")->required();
-  cache->add_option("--trunk", features.trunk, "The trunk")->default_val("vgg16");
+  cache->add_option("--trunk", features.trunk, "The trunk: vgg16");
   cache->add_option("--preprocessing", features.preprocessing, "auto, rescale, caffe or torchvision")
       ->check(preprocessings);
   cache->add_option("--interpolation", features.interpolation, "nearest, bilinear or area")->check(interpolations);

@@ -171,23 +171,22 @@ int Classify(const Cli& cli, const std::string& text, int top, const std::vector
   request.set_top_k(top);
   grpc::ClientContext context;
   int failed = 0;
-  absl::Status first_failure;
+  std::string last_message;
   const absl::Status status = Stream<v1::ClassifyRequest, v1::ClassifyStreamResponse>(
       cli, files, cli.predictions->ClassifyStream(&context), request,
       [&](const std::string& file, const absl::StatusOr<v1::ClassifyStreamResponse>& response) {
         if (!response.ok()) {
           ++failed;
-          first_failure.Update(response.status());
-          // A model that isn't there is one error, not one a file.
-          if (absl::IsInvalidArgument(response.status()) || failed == 1) {
-            *cli.err << "graft: " << Printable(file) << ": " << Printable(std::string(response.status().message()))
-                     << "\n";
+          const std::string message(response.status().message());
+          if (message != last_message) {  // a model that isn't there is one error, not one a file
+            *cli.err << "graft: " << Printable(file) << ": " << Printable(message) << "\n";
+            last_message = message;
           }
           if (cli.json) {
             PrintLine(cli, {{"file", file},
                             {"error",
                              {{"code", static_cast<int>(response.status().code())},
-                              {"message", response.status().message().data()}}}});
+                              {"message", message}}}});
           }
           return;
         }
@@ -242,14 +241,16 @@ int ExtractFeatures(const Cli& cli, const FeatureArguments& arguments) {
   std::vector<std::string> kept;
   std::string preprocessing;
   int failed = 0;
+  std::string last_message;
   grpc::ClientContext context;
   const absl::Status status = Stream<v1::ExtractFeaturesRequest, v1::ExtractFeaturesStreamResponse>(
       cli, files, cli.predictions->ExtractFeaturesStream(&context), request,
       [&](const std::string& file, const absl::StatusOr<v1::ExtractFeaturesStreamResponse>& response) {
         if (!response.ok()) {
-          if (absl::IsInvalidArgument(response.status()) || failed == 0) {
-            *cli.err << "graft: " << Printable(file) << ": " << Printable(std::string(response.status().message()))
-                     << "\n";
+          const std::string message(response.status().message());
+          if (message != last_message) {
+            *cli.err << "graft: " << Printable(file) << ": " << Printable(message) << "\n";
+            last_message = message;
           }
           ++failed;
           return;

@@ -13,6 +13,7 @@
 #include "graft/v1/prediction.grpc.pb.h"
 #include "graft/v1/server.grpc.pb.h"
 #include "graft/v1/worker.grpc.pb.h"
+#include "server/catalog.h"
 #include "tests/testing/files.h"
 #include "tests/testing/puppets.h"
 

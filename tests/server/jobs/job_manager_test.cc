@@ -1,6 +1,6 @@
 #include "server/jobs/job_manager.h"
 
-#include <fstream>
+#include <set>
 
 #include "server/jobs/job_state.h"
 #include "tests/testing/files.h"
@@ -99,7 +99,8 @@ class JobManagerTest : public ::testing::Test {
   // "1:QUEUED 2:RUNNING 3:epoch1".
   std::vector<std::string> Log(const std::string& id, int64_t after = 0) {
     std::vector<std::string> log;
-    for (const v1::JobEvent& event : jobs_->Events(id, after)->events) {
+    const JobManager::EventPage page = jobs_->Events(id, after).value();
+    for (const v1::JobEvent& event : page.events) {
       log.push_back(std::to_string(event.sequence()) + ":" +
                     (event.has_state()   ? StateName(event.state().state())
                      : event.has_epoch() ? "epoch" + std::to_string(event.epoch().epoch())
@@ -300,7 +301,8 @@ TEST_F(JobManagerTest, ListsFilterAndPage) {
   JobFilter filter;
   filter.model = "a";
   std::vector<std::string> ids;
-  for (const v1::Job& job : jobs_->List(filter).value()) {
+  const std::vector<v1::Job> listed = jobs_->List(filter).value();
+  for (const v1::Job& job : listed) {
     ids.push_back(job.id());
   }
   EXPECT_THAT(ids, ElementsAre("job-3", "job-1"));

@@ -1,0 +1,178 @@
+// How long users wait: the trunk, an epoch of each variant, a photograph over gRPC. Two threads unless GRAFT_BENCH_THREADS says
+// otherwise. tests/bench/compare.py runs this beside Keras.
+#include <benchmark/benchmark.h>
+#include <grpcpp/grpcpp.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "core/data/split.h"
+#include "core/infer/engine.h"
+#include "core/nn/runtime.h"
+#include "core/nn/trunk.h"
+#include "core/train/trainer.h"
+#include "graft/v1/prediction.grpc.pb.h"
+#include "server/server.h"
+
+namespace graft {
+namespace {
+
+int Threads() {
+  const char* text = std::getenv("GRAFT_BENCH_THREADS");
+  return text == nullptr ? 2 : std::atoi(text);
+}
+
+std::filesystem::path Weights() { return std::filesystem::path(GRAFT_BINARY_DIR) / "share/graft/weights"; }
+std::filesystem::path Samples() { return std::filesystem::path(GRAFT_SOURCE_DIR) / "samples"; }
+
+// The sample photographs, split as the quickstart does; in a folder that goes with the program.
+struct Dataset {
+  std::filesystem::path folder = std::filesystem::temp_directory_path() / ("graft-bench-" + std::to_string(getpid()));
+  Manifest manifest;
+  Dataset() {
+    std::filesystem::create_directories(folder);
+    SplitOptions options;
+    options.sizes = SplitCounts{120, 40, 40};
+    options.threads = Threads();
+    manifest = SplitFolder(Samples(), folder, options, [](const ProgressUpdate&) { return absl::OkStatus(); }).value();
+  }
+  ~Dataset() { std::filesystem::remove_all(folder); }
+};
+
+const Dataset& SampleDataset() {
+  static const Dataset dataset;
+  return dataset;
+}
+
+void BM_Trunk(benchmark::State& state) {
+  SetTorchThreads(Threads());
+  static const auto trunk = Trunk::Load("vgg16", Weights(), "cpu").value();
+  const int64_t count = state.range(0);
+  std::vector<uint8_t> images(static_cast<size_t>(count) * 150 * 150 * 3, 100);
+  std::vector<float> out(static_cast<size_t>(count * trunk->dimension(150)));
+  for (auto _ : state) {
+    const absl::Status status = trunk->Extract(images, count, 150, Preprocessing::kCaffe, absl::MakeSpan(out));
+    if (!status.ok()) {
+      state.SkipWithError(std::string(status.message()).c_str());
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * count);
+}
+BENCHMARK(BM_Trunk)->Arg(1)->Arg(30)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// An epoch of 240 images in steps of 30, and its validation on 80: the second of two, when everything is warm.
+void BM_Epoch(benchmark::State& state, const std::string& variant) {
+  const Dataset& dataset = SampleDataset();
+  TrainRequest request;
+  request.variant = *FindVariant(variant);
+  request.options = request.variant->defaults;
+  request.options.epochs = variant == "basic_cnn" ? 3 : 10;
+  request.options.threads = Threads();
+  request.options.device = "cpu";
+  request.dataset = dataset.folder;
+  request.manifest = &dataset.manifest;
+  request.weights_dir = Weights();
+  request.out = dataset.folder;
+  for (auto _ : state) {
+    const auto outcome = Train(request, {[](const ProgressUpdate&) { return absl::OkStatus(); },
+                                         [](const StepUpdate&) { return absl::OkStatus(); },
+                                         [](const EpochMetrics&) { return absl::OkStatus(); }});
+    if (!outcome.ok()) {
+      state.SkipWithError(std::string(outcome.status().message()).c_str());
+      break;
+    }
+    double best = outcome->history.back().seconds;
+    for (size_t i = 1; i < outcome->history.size(); ++i) {
+      best = std::min(best, outcome->history[i].seconds);
+    }
+    state.SetIterationTime(best);
+  }
+}
+BENCHMARK_CAPTURE(BM_Epoch, basic_cnn, "basic_cnn")->Unit(benchmark::kMillisecond)->UseManualTime()->Iterations(2);
+BENCHMARK_CAPTURE(BM_Epoch, vgg16_features, "vgg16_features")->Unit(benchmark::kMillisecond)->UseManualTime()->Iterations(2);
+
+std::string ReadSample(const std::string& name) {
+  std::ifstream in(Samples() / name, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+// One caller, one photograph at a time, from its JPEG's bytes to labels; to be set beside BM_Trunk/1.
+void BM_ClassifyOverGrpc(benchmark::State& state) {
+  const Dataset& dataset = SampleDataset();
+  const std::filesystem::path data = dataset.folder / "server";
+  const std::filesystem::path model = data / "models/bench/1";
+  std::filesystem::create_directories(model);
+  TrainRequest request;
+  request.variant = *FindVariant("vgg16_features");
+  request.options = request.variant->defaults;
+  request.options.epochs = 1;
+  request.options.threads = Threads();
+  request.options.device = "cpu";
+  request.dataset = dataset.folder;
+  request.manifest = &dataset.manifest;
+  request.weights_dir = Weights();
+  request.out = model;
+  const TrainOutcome outcome = Train(request, {[](const ProgressUpdate&) { return absl::OkStatus(); },
+                                               [](const StepUpdate&) { return absl::OkStatus(); },
+                                               [](const EpochMetrics&) { return absl::OkStatus(); }})
+                                   .value();
+  ModelDescription description;
+  description.name = "bench";
+  description.version = 1;
+  description.variant = "vgg16_features";
+  description.labels = dataset.manifest.labels;
+  description.options = outcome.options;
+  description.trunk_fingerprint = outcome.trunk_fingerprint;
+  (void)SaveModel(description, model);
+
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.data_dir = data;
+  options.weights_dir = Weights();
+  options.worker_program = "graft-worker";
+  options.threads = Threads();
+  (void)options.Resolve();
+  const auto server = Server::Start(options, MakeTorchEngine({Weights(), "cpu", Threads()}).value()).value();
+  const auto stub = v1::PredictionService::NewStub(
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), grpc::InsecureChannelCredentials()));
+  v1::ClassifyRequest classify;
+  classify.set_model("bench");
+  classify.set_image(ReadSample("cat.199.jpg"));
+  for (int warm = 0; warm < 3; ++warm) {
+    grpc::ClientContext context;
+    v1::ClassifyResponse response;
+    stub->Classify(&context, classify, &response);
+  }
+  for (auto _ : state) {
+    grpc::ClientContext context;
+    v1::ClassifyResponse response;
+    const grpc::Status status = stub->Classify(&context, classify, &response);
+    if (!status.ok()) {
+      state.SkipWithError(status.error_message().c_str());
+    }
+  }
+}
+BENCHMARK(BM_ClassifyOverGrpc)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void BM_DecodeAndResize(benchmark::State& state) {
+  const std::string bytes = ReadSample("cat.199.jpg");
+  std::vector<uint8_t> out(150 * 150 * 3);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(DecodeImageTo({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, 150,
+                                           Interpolation::kNearest, absl::MakeSpan(out)));
+  }
+}
+BENCHMARK(BM_DecodeAndResize)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace graft
+
+int main(int argc, char** argv) {
+  graft::KeepFreedMemory();
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

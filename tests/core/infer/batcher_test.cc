@@ -1,0 +1,187 @@
+#include "core/infer/batcher.h"
+
+#include <algorithm>
+#include <future>
+#include <numeric>
+
+#include "tests/testing/files.h"
+
+namespace graft {
+namespace {
+
+using ::graft::testing::IsOk;
+using ::graft::testing::StatusIs;
+using ::testing::_;
+using ::testing::ElementsAre;
+
+// Answers with the first pixel of each image; runs only when the test lets it.
+class PuppetRunner : public BatchRunner {
+ public:
+  int image_size() const override { return 8; }
+  Interpolation interpolation() const override { return Interpolation::kNearest; }
+  std::vector<int64_t> output_shape() const override { return {1}; }
+  absl::Status Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const override {
+    std::unique_lock lock(mutex_);
+    batches_.push_back(count);
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return allowed_ > 0; });
+    --allowed_;
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = images[i * 8 * 8 * 3];
+    }
+    return status_;
+  }
+  void Allow(int runs) {
+    const std::lock_guard lock(mutex_);
+    allowed_ += runs;
+    changed_.notify_all();
+  }
+  void WaitForBatches(size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return batches_.size() >= count; });
+  }
+  std::vector<int64_t> batches() const {
+    const std::lock_guard lock(mutex_);
+    return batches_;
+  }
+  void Fail(absl::Status status) { status_ = std::move(status); }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable int allowed_ = 0;
+  mutable std::vector<int64_t> batches_;
+  absl::Status status_;
+};
+
+using Answer = std::future<absl::StatusOr<std::vector<float>>>;
+
+// An 8 x 8 BMP of one grey.
+std::vector<uint8_t> GreyBmp(uint8_t grey) {
+  std::vector<uint8_t> bmp = {'B', 'M', 246, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0,  40,
+                              0,   0,   0,   8, 0, 0, 0, 8, 0, 0, 0,  1, 0, 24, 0};
+  bmp.resize(54);
+  bmp.resize(54 + 8 * 8 * 3, grey);
+  return bmp;
+}
+
+class BatcherTest : public ::testing::Test {
+ protected:
+  BatcherTest() {
+    options_.max_batch = 4;
+    options_.max_waiting = 12;
+  }
+  Answer Submit(Batcher* batcher, std::shared_ptr<const BatchRunner> runner, const std::vector<uint8_t>* image,
+                std::function<bool()> abandoned = nullptr) {
+    auto promise = std::make_shared<std::promise<absl::StatusOr<std::vector<float>>>>();
+    Answer answer = promise->get_future();
+    const absl::Status status = batcher->Submit(
+        {std::move(runner), *image, std::move(abandoned),
+         [promise](absl::StatusOr<std::vector<float>> result) { promise->set_value(std::move(result)); }});
+    if (!status.ok()) {
+      promise->set_value(status);
+    }
+    return answer;
+  }
+  BatcherOptions options_;
+  const std::shared_ptr<PuppetRunner> runner_ = std::make_shared<PuppetRunner>();
+};
+
+TEST_F(BatcherTest, WhatWaitsForARunnerBecomesABatchAndEachGetsItsOwnAnswer) {
+  std::vector<std::vector<uint8_t>> images;
+  for (uint8_t i = 0; i < 10; ++i) {
+    images.push_back(GreyBmp(static_cast<uint8_t>(20 * i)));
+  }
+  Batcher batcher(options_);
+  std::vector<Answer> answers;
+  answers.push_back(Submit(&batcher, runner_, &images[0]));
+  runner_->WaitForBatches(1);  // the first runs alone; the others gather behind it
+  for (size_t i = 1; i < 10; ++i) {
+    answers.push_back(Submit(&batcher, runner_, &images[i]));
+  }
+  runner_->Allow(100);
+  for (size_t i = 0; i < 10; ++i) {
+    EXPECT_THAT(*answers[i].get(), ElementsAre(20.0F * static_cast<float>(i)));
+  }
+  const std::vector<int64_t> batches = runner_->batches();
+  EXPECT_EQ(batches[0], 1);
+  EXPECT_EQ(std::accumulate(batches.begin(), batches.end(), int64_t{0}), 10);
+  EXPECT_LE(*std::max_element(batches.begin(), batches.end()), 4);
+}
+
+TEST_F(BatcherTest, RunnersDoNotShareABatch) {
+  const auto other = std::make_shared<PuppetRunner>();
+  other->Allow(100);
+  const std::vector<uint8_t> image = GreyBmp(7);
+  Batcher batcher(options_);
+  Answer first = Submit(&batcher, runner_, &image);
+  runner_->WaitForBatches(1);
+  Answer second = Submit(&batcher, other, &image);
+  Answer third = Submit(&batcher, runner_, &image);
+  runner_->Allow(100);
+  EXPECT_THAT(first.get(), IsOk());
+  EXPECT_THAT(second.get(), IsOk());
+  EXPECT_THAT(third.get(), IsOk());
+  EXPECT_THAT(other->batches(), ElementsAre(1));
+  EXPECT_THAT(runner_->batches(), ElementsAre(1, 1));
+}
+
+TEST_F(BatcherTest, AFullQueueRefusesAndABadImageHarmsNobody) {
+  const std::vector<uint8_t> image = GreyBmp(7);
+  const std::vector<uint8_t> bad = {'x'};
+  Batcher batcher(options_);
+  std::vector<Answer> answers;
+  for (size_t i = 0; i < options_.max_waiting; ++i) {
+    answers.push_back(Submit(&batcher, runner_, &image));
+  }
+  EXPECT_THAT(Submit(&batcher, runner_, &image).get(), StatusIs(absl::StatusCode::kResourceExhausted, _));
+  runner_->Allow(100);
+  for (Answer& answer : answers) {
+    EXPECT_THAT(answer.get(), IsOk());
+  }
+  EXPECT_THAT(Submit(&batcher, runner_, &bad).get(), StatusIs(absl::StatusCode::kInvalidArgument, _));
+  EXPECT_THAT(Submit(&batcher, runner_, &image).get(), IsOk());
+}
+
+TEST_F(BatcherTest, AbandonedWorkIsNotBegun) {
+  const std::vector<uint8_t> image = GreyBmp(7);
+  Batcher batcher(options_);
+  Answer running = Submit(&batcher, runner_, &image);
+  runner_->WaitForBatches(1);
+  Answer abandoned = Submit(&batcher, runner_, &image, [] { return true; });
+  runner_->Allow(1);
+  EXPECT_THAT(running.get(), IsOk());
+  EXPECT_THAT(abandoned.get(), StatusIs(absl::StatusCode::kCancelled, _));
+  EXPECT_THAT(runner_->batches(), ElementsAre(1));
+}
+
+TEST_F(BatcherTest, ARunnersErrorReachesItsCallers) {
+  runner_->Fail(absl::InternalError("broken"));
+  runner_->Allow(100);
+  const std::vector<uint8_t> image = GreyBmp(7);
+  Batcher batcher(options_);
+  EXPECT_THAT(Submit(&batcher, runner_, &image).get(), StatusIs(absl::StatusCode::kInternal, "broken"));
+}
+
+TEST_F(BatcherTest, ShuttingDownAnswersWhoWaits) {
+  const std::vector<uint8_t> image = GreyBmp(7);
+  auto batcher = std::make_unique<Batcher>(options_);
+  Answer running = Submit(batcher.get(), runner_, &image);
+  runner_->WaitForBatches(1);
+  std::vector<Answer> waiting;
+  for (int i = 0; i < 6; ++i) {
+    waiting.push_back(Submit(batcher.get(), runner_, &image));
+  }
+  std::thread end([&] { batcher.reset(); });
+  // Whether the rest is run first is the batcher's choice; that each is answered is not.
+  runner_->Allow(100);
+  end.join();
+  EXPECT_THAT(running.get(), IsOk());
+  for (Answer& answer : waiting) {
+    const auto result = answer.get();
+    EXPECT_TRUE(result.ok() || absl::IsUnavailable(result.status())) << result.status();
+  }
+}
+
+}  // namespace
+}  // namespace graft
