@@ -109,7 +109,7 @@ TEST_F(EndToEndTest, TheWholeJob) {
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_ / "data/datasets/pets" / folder), {}), count);
   }
   // The same on every machine: SHA-256 over the manifest of this split.
-  EXPECT_EQ(dataset["fingerprint"], "@FINGERPRINT@");
+  EXPECT_EQ(dataset["fingerprint"], "7755a3dfc0385cc6e8340908b85c79e495459900e0afc359a4ee436df6fb8942");
 
   const Outcome train =
       Graft({"train", "cats", "--dataset", "pets", "--variant", "vgg16_features", "--set", "epochs=6", "--watch"});

@@ -98,9 +98,11 @@ TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
   for (const Variant& variant : Variants()) {
     SCOPED_TRACE(std::string(variant.name));
     TrainRequest request = Request(std::string(variant.name), "learn-" + std::string(variant.name));
-    request.options.epochs = 8;
+    request.options.epochs = 12;
+    request.options.dense_units = 128;
+    request.options.dropout = 0;
     ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
-    ASSERT_EQ(outcome.history.size(), 8U);
+    ASSERT_EQ(outcome.history.size(), 12U);
     EXPECT_LT(outcome.history.back().loss, outcome.history.front().loss);
     EXPECT_NE(outcome.options.preprocessing, Preprocessing::kAuto);
     ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
