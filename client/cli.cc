@@ -111,7 +111,7 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   create->callback([&] { run = [&] { return DatasetCreate(cli, split); }; });
   CLI::App* upload = command(dataset, "upload", "Send a folder's images to the server and split them",
                              "  graft dataset upload pets ~/pets --wait\n"
-                             "  graft --server gpu-box:7077 dataset upload flowers ~/flowers --label folder --wait");
+                             "  graft dataset upload flowers ~/flowers --label folder --wait");
   upload->add_option("NAME", split.name, "The data set's name")->required();
   upload->add_option("DIR", split.folder, "The folder on this machine")->required()->check(CLI::ExistingDirectory);
   split_options(upload);
