@@ -31,6 +31,18 @@ struct Fd {
   int fd;
 };
 
+// Bytes in an opened regular file; INVALID_ARGUMENT when it is something else.
+absl::StatusOr<int64_t> RegularSize(const Fd& file, const std::filesystem::path& path) {
+  struct stat info {};
+  if (file.fd < 0 || fstat(file.fd, &info) != 0) {
+    return ErrnoStatus(errno, "open", path);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a regular file"));
+  }
+  return static_cast<int64_t>(info.st_size);
+}
+
 absl::Status WriteAll(int fd, const uint8_t* data, size_t size, const std::filesystem::path& path) {
   while (size > 0) {
     const ssize_t n = write(fd, data, size);
@@ -77,21 +89,12 @@ absl::Status ErrnoStatus(int error, absl::string_view what, const std::filesyste
 
 absl::StatusOr<std::vector<uint8_t>> ReadFile(const std::filesystem::path& path, int64_t max_bytes) {
   const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.fd < 0) {
-    return ErrnoStatus(errno, "open", path);
-  }
-  struct stat info {};
-  if (fstat(file.fd, &info) != 0) {
-    return ErrnoStatus(errno, "read", path);
-  }
-  if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a regular file"));
-  }
-  if (info.st_size > max_bytes) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t size, RegularSize(file, path));
+  if (size > max_bytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path.string(), " has ", info.st_size, " bytes; at most ", max_bytes, " are read"));
+        absl::StrCat(path.string(), " has ", size, " bytes; at most ", max_bytes, " are read"));
   }
-  std::vector<uint8_t> bytes(static_cast<size_t>(info.st_size));
+  std::vector<uint8_t> bytes(static_cast<size_t>(size));
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t n = read(file.fd, bytes.data() + done, bytes.size() - done);
@@ -218,25 +221,15 @@ MappedFile::~MappedFile() {
 
 absl::StatusOr<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
   const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.fd < 0) {
-    return ErrnoStatus(errno, "open", path);
-  }
-  struct stat info {};
-  if (fstat(file.fd, &info) != 0) {
-    return ErrnoStatus(errno, "read", path);
-  }
-  if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a regular file"));
-  }
-  if (info.st_size == 0) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t size, RegularSize(file, path));
+  if (size == 0) {
     return MappedFile(nullptr, 0);
   }
-  const auto size = static_cast<size_t>(info.st_size);
-  void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd, 0);
+  void* data = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_SHARED, file.fd, 0);
   if (data == MAP_FAILED) {
     return ErrnoStatus(errno, "map", path);
   }
-  return MappedFile(static_cast<const uint8_t*>(data), size);
+  return MappedFile(static_cast<const uint8_t*>(data), static_cast<size_t>(size));
 }
 
 }  // namespace graft
