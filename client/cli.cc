@@ -2,10 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
-#include <sstream>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "client/commands.h"
+#include "client/format.h"
 #include "client/watch.h"
 
 namespace graft {
@@ -51,7 +54,7 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   CLI::App app{"Graft: transfer learning as a service. Labelled images in, a served model out."};
   app.name("graft");
   app.fallthrough();
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   app.set_version_flag("--version", "graft 0.1.0");
   app.add_option("--server", cli.server, "graftd's HOST:PORT")->envname("GRAFT_SERVER")->capture_default_str();
   app.add_option("--format", format, "text, or json: one document, or one a line for streams")
@@ -64,18 +67,19 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
       "  graft evaluate pets\n"
       "  graft classify pets photo.jpg\n"
       "Exit status: 0; 1 something failed; 2 the command line is wrong.");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return absl::StrCat("graft: ", Printable(error.what()), "; --help shows how\n");
+  });
   const auto command = [](CLI::App* parent, const std::string& name, const std::string& help,
                           const std::string& examples) {
     CLI::App* sub = parent->add_subcommand(name, help);
     sub->fallthrough();
-    if (!examples.empty()) {
-      sub->footer("Examples:\n" + examples);
-    }
+    sub->footer("Examples:\n" + examples);
     return sub;
   };
-  const auto group = [&](const std::string& name, const std::string& help) {
-    CLI::App* sub = command(&app, name, help, "");
-    sub->require_subcommand(1);
+  const auto group = [&](const std::string& name, const std::string& help, const std::string& examples) {
+    CLI::App* sub = command(&app, name, help, examples);
+    sub->require_subcommand(0, 1);
     return sub;
   };
   const CLI::IsMember preprocessings({"auto", "rescale", "caffe", "torchvision"});
@@ -86,7 +90,8 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
       ->callback([&] { run = [&] { return ServerStatus(cli); }; });
 
   // dataset
-  CLI::App* dataset = group("dataset", "Data sets: labelled images, split into training, validation and test parts");
+  CLI::App* dataset = group("dataset", "Data sets: labelled images, split into training, validation and test parts",
+                            "  graft dataset create pets --from ~/pets --wait\n  graft dataset show pets");
   SplitArguments split;
   const auto split_options = [&](CLI::App* sub) {
     sub->add_option("--label", split.label, "Where the label is: filename (cat.1.jpg) or folder (cat/1.jpg)")
@@ -141,7 +146,8 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   cache->callback([&] { run = [&] { return DatasetFeatures(cli, name, features); }; });
 
   // variant
-  CLI::App* variant = group("variant", "Model variants: what can be trained");
+  CLI::App* variant = group("variant", "Model variants: what can be trained",
+                            "  graft variant list\n  graft variant show vgg16_features");
   command(variant, "list", "List variants", "  graft variant list")->callback([&] {
     run = [&] { return VariantList(cli); };
   });
@@ -179,7 +185,8 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   evaluate_command->callback([&] { run = [&] { return Evaluate(cli, evaluate); }; });
 
   // job
-  CLI::App* job = group("job", "Jobs: long work in the background");
+  CLI::App* job =
+      group("job", "Jobs: long work in the background", "  graft job list --state running\n  graft job watch job-12");
   std::string state;
   std::string kind;
   int limit = 50;
@@ -200,13 +207,14 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
                             "  graft job watch job-12\n  graft job watch job-12 --after 40 --format json");
   watch->add_option("ID", name, "The job")->required();
   watch->add_option("--after", after, "Only events after this sequence number")->check(CLI::NonNegativeNumber);
-  watch->callback([&] { run = [&] { return Watch(cli, name, after, nullptr); }; });
+  watch->callback([&] { run = [&] { return Watch(cli, name, {.after = after}, nullptr); }; });
   CLI::App* cancel = command(job, "cancel", "Stop a queued or running job", "  graft job cancel job-12");
   cancel->add_option("ID", name, "The job")->required();
   cancel->callback([&] { run = [&] { return JobCancel(cli, name); }; });
 
   // model
-  CLI::App* model = group("model", "Trained models and their versions");
+  CLI::App* model = group("model", "Trained models and their versions",
+                          "  graft model show pets\n  graft model download pets@2 --out pets-model");
   CLI::App* list_models = command(model, "list", "List models", "  graft model list\n  graft model list pets");
   list_models->add_option("MODEL", name, "Only this one's versions");
   list_models->callback([&] { run = [&] { return ModelList(cli, name); }; });
@@ -276,6 +284,13 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
     if (const char* server = std::getenv("GRAFT_SERVER"); server != nullptr && *server != '\0') {
       cli.server = server;
     }
+    for (size_t i = 0; i + 1 < rest.size(); ++i) {
+      if (absl::StartsWith(rest[i], "--server=")) {
+        cli.server = rest[i].substr(std::string("--server=").size());
+      } else if (rest[i] == "--server" && i + 2 < rest.size()) {
+        cli.server = rest[i + 1];
+      }
+    }
     cli.Connect();
     return Complete(cli, rest, OptionCandidates(&app, rest));
   }
@@ -285,6 +300,15 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error, *out, *err);
     return code == 0 ? kOk : kUsage;
+  }
+  if (!run) {
+    // A group alone, or nothing: what may follow.
+    CLI::App* level = &app;
+    while (!level->get_subcommands().empty()) {
+      level = level->get_subcommands()[0];
+    }
+    *err << level->help(level == &app ? "" : "graft");
+    return kUsage;
   }
   cli.json = format == "json";
   cli.Connect();

@@ -42,8 +42,8 @@ int RunSplit(const Cli& cli, const v1::SplitSpec& split, bool wait) {
     }
     return kOk;
   }
-  const int status = Watch(cli, job->id(), 0, nullptr);
-  return status != kOk || cli.json ? status : DatasetShow(cli, split.dataset());
+  const int status = Watch(cli, job->id(), {.show = WatchOptions::Show::kResult, .submitted = true}, nullptr);
+  return status != kOk ? status : DatasetShow(cli, split.dataset());
 }
 
 // Relative paths of all files below `root`, sorted; hidden ones are left out.
@@ -72,8 +72,7 @@ absl::StatusOr<std::vector<std::string>> FilesBelow(const fs::path& root) {
 int DatasetCreate(const Cli& cli, const SplitArguments& arguments) {
   absl::StatusOr<v1::SplitSpec> split = MakeSplit(arguments);
   if (!split.ok()) {
-    *cli.err << "graft: " << split.status().message() << "\n";
-    return kUsage;
+    return cli.FailUsage(split.status());
   }
   std::error_code error;
   split->set_folder(fs::absolute(arguments.folder, error).lexically_normal().string());
@@ -83,18 +82,19 @@ int DatasetCreate(const Cli& cli, const SplitArguments& arguments) {
 int DatasetUpload(const Cli& cli, const SplitArguments& arguments) {
   absl::StatusOr<v1::SplitSpec> split = MakeSplit(arguments);
   if (!split.ok()) {
-    *cli.err << "graft: " << split.status().message() << "\n";
-    return kUsage;
+    return cli.FailUsage(split.status());
   }
   const absl::StatusOr<std::vector<std::string>> files = FilesBelow(arguments.folder);
   if (!files.ok()) {
     return cli.Fail(files.status());
   }
+  if (files->empty()) {
+    return cli.Fail(absl::NotFoundError(absl::StrCat("there is no file in ", arguments.folder)));
+  }
   grpc::ClientContext context;
   v1::UploadImagesResponse response;
   const auto stream = cli.datasets->UploadImages(&context, &response);
   constexpr size_t kChunk = 256 << 10;
-  std::string chunk;
   int64_t sent = 0;
   bool open = true;
   for (size_t i = 0; open && i < files->size(); ++i) {
@@ -107,14 +107,20 @@ int DatasetUpload(const Cli& cli, const SplitArguments& arguments) {
     request.set_path((*files)[i]);
     open = stream->Write(request);
     while (open && in) {
+      std::string& chunk = *request.mutable_chunk();
       chunk.resize(kChunk);
       in.read(chunk.data(), kChunk);
       chunk.resize(static_cast<size_t>(in.gcount()));
       if (!chunk.empty()) {
         sent += in.gcount();
-        request.set_chunk(chunk);
         open = stream->Write(request);
       }
+    }
+    if (in.bad()) {
+      // Half a file must not become part of a data set.
+      context.TryCancel();
+      (void)stream->Finish();
+      return cli.Fail(absl::InternalError(absl::StrCat("cannot read all of ", (*files)[i])));
     }
     if (cli.err_is_terminal) {
       *cli.err << "\r\x1b[Kupload " << Bar(static_cast<double>(i + 1) / static_cast<double>(files->size()), 20) << " "

@@ -37,7 +37,9 @@ std::string Subject(const v1::JobSpec& spec) {
     case v1::JobSpec::kExtractFeatures:
       return absl::StrCat(spec.extract_features().trunk(), " on ", spec.extract_features().dataset());
     case v1::JobSpec::kEvaluate:
-      return absl::StrCat(spec.evaluate().model(), "@", spec.evaluate().version(), " on ", spec.evaluate().dataset());
+      return absl::StrCat(spec.evaluate().model(),
+                          spec.evaluate().version() > 0 ? absl::StrCat("@", spec.evaluate().version()) : "",
+                          spec.evaluate().dataset().empty() ? "" : absl::StrCat(" on ", spec.evaluate().dataset()));
     case v1::JobSpec::KIND_NOT_SET:
       break;
   }
@@ -52,6 +54,33 @@ std::string State(const v1::Job& job) {
     text = "stopping";
   }
   return text;
+}
+
+std::string ResultText(const v1::JobResult& result) {
+  switch (result.kind_case()) {
+    case v1::JobResult::kSplit:
+      return absl::StrCat("data set ", Printable(result.split().dataset()), ", ", Thousands(result.split().images()),
+                          " images, ", Thousands(result.split().skipped()), " files skipped");
+    case v1::JobResult::kTrain:
+      return absl::StrCat(
+          Printable(result.train().model()), "@", result.train().version(),
+          absl::StrFormat(", validation accuracy %.4f", result.train().last_epoch().validation_accuracy()), ", in ",
+          Duration(result.train().seconds()));
+    case v1::JobResult::kExtractFeatures:
+      return absl::StrCat(Thousands(result.extract_features().dimension()), " numbers for each of ",
+                          Thousands(result.extract_features().images()), " images",
+                          result.extract_features().cached()
+                              ? ", cached already"
+                              : absl::StrCat(", in ", Duration(result.extract_features().seconds())));
+    case v1::JobResult::kEvaluate:
+      return absl::StrCat(Printable(result.evaluate().model()), "@", result.evaluate().version(), " on ",
+                          Printable(result.evaluate().dataset()), " (",
+                          ShortName(*v1::Part_descriptor(), result.evaluate().part()),
+                          absl::StrFormat("), accuracy %.4f", result.evaluate().report().accuracy()));
+    case v1::JobResult::KIND_NOT_SET:
+      break;
+  }
+  return "-";
 }
 
 int PrintSubmitted(const Cli& cli, const v1::Job& job) {
@@ -86,8 +115,7 @@ int Train(const Cli& cli, const TrainArguments& arguments) {
   for (const std::string& assignment : arguments.set) {
     const absl::Status status = SetTrainingOption(assignment, train->mutable_options());
     if (!status.ok()) {
-      *cli.err << "graft: " << status.message() << "\n";
-      return kUsage;
+      return cli.FailUsage(status);
     }
   }
   const absl::StatusOr<v1::Job> job = Submit(cli, spec, arguments.validate);
@@ -109,7 +137,7 @@ int Train(const Cli& cli, const TrainArguments& arguments) {
     return PrintSubmitted(cli, *job);
   }
   v1::StateChange end;
-  const int status = Watch(cli, job->id(), 0, &end);
+  const int status = Watch(cli, job->id(), {.submitted = true}, &end);
   if (status == kOk && !cli.json) {
     const v1::TrainResult& result = end.result().train();
     *cli.out << absl::StrFormat("%s@%d: validation accuracy %.4f, trained in %s\n", result.model(), result.version(),
@@ -125,8 +153,7 @@ int Evaluate(const Cli& cli, const EvaluateArguments& arguments) {
   const absl::StatusOr<int> part = EnumByShortName(*v1::Part_descriptor(), arguments.split);
   for (const absl::Status& status : {model.status(), Annotate(part.status(), "--split")}) {
     if (!status.ok()) {
-      *cli.err << "graft: " << status.message() << "\n";
-      return kUsage;
+      return cli.FailUsage(status);
     }
   }
   v1::JobSpec spec;
@@ -143,9 +170,14 @@ int Evaluate(const Cli& cli, const EvaluateArguments& arguments) {
     return PrintSubmitted(cli, *job);
   }
   v1::StateChange end;
-  const int status = Watch(cli, job->id(), 0, &end);
-  if (status == kOk && !cli.json) {
-    const v1::EvaluateResult& result = end.result().evaluate();
+  const int status = Watch(cli, job->id(), {.show = WatchOptions::Show::kResult, .submitted = true}, &end);
+  if (status != kOk) {
+    return status;
+  }
+  const v1::EvaluateResult& result = end.result().evaluate();
+  if (cli.json) {
+    cli.PrintJson(result);
+  } else {
     *cli.out << "\n"
              << Printable(result.model()) << "@" << result.version() << " on " << Printable(result.dataset()) << " ("
              << arguments.split << ", " << result.report().images() << " images)\n\n"
@@ -173,11 +205,14 @@ int DatasetFeatures(const Cli& cli, const std::string& name, const FeatureArgume
     return cli.Fail(job.status());
   }
   v1::StateChange end;
-  const int status = Watch(cli, job->id(), 0, &end);
-  if (status == kOk && !cli.json) {
-    const v1::ExtractFeaturesResult& result = end.result().extract_features();
-    *cli.out << Thousands(result.dimension()) << " numbers for each of " << Thousands(result.images()) << " images"
-             << (result.cached() ? ", cached already" : absl::StrCat(", in ", Duration(result.seconds()))) << "\n";
+  const int status = Watch(cli, job->id(), {.show = WatchOptions::Show::kResult, .submitted = true}, &end);
+  if (status != kOk) {
+    return status;
+  }
+  if (cli.json) {
+    cli.PrintJson(end.result().extract_features());
+  } else {
+    *cli.out << ResultText(end.result()) << "\n";
   }
   return status;
 }
@@ -231,28 +266,37 @@ int JobShow(const Cli& cli, const std::string& id) {
     cli.PrintJson(job);
     return kOk;
   }
-  *cli.out << job.id() << "  " << Kind(job.spec()) << " " << Printable(Subject(job.spec())) << "\nstate    "
-           << State(job) << "\ncreated  " << Time(job.create_time().seconds()) << "\nstarted  "
-           << Time(job.start_time().seconds()) << "\nended    " << Time(job.end_time().seconds()) << "\nattempt  "
-           << job.attempt() << "\n";
+  *cli.out << Printable(job.id()) << ": " << Kind(job.spec()) << " " << Printable(Subject(job.spec())) << "\nstate     "
+           << State(job) << "\ncreated   " << Time(job.create_time().seconds()) << "\nstarted   "
+           << Time(job.start_time().seconds()) << "\nended     " << Time(job.end_time().seconds()) << "\nattempt   "
+           << job.attempt() << "\nevents    " << job.last_sequence() << "\n";
   if (job.has_progress()) {
-    v1::JobEvent event;
-    *event.mutable_progress() = job.progress();
-    *cli.out << "progress ";
-    if (job.progress().epochs() > 0) {
-      *cli.out << "epoch " << job.progress().epoch() << " of " << job.progress().epochs() << ", ";
+    const v1::Progress& progress = job.progress();
+    *cli.out << "progress  " << Printable(progress.phase());
+    if (progress.epochs() > 0) {
+      *cli.out << ", epoch " << progress.epoch() << "/" << progress.epochs();
     }
-    *cli.out << Printable(job.progress().phase()) << " " << job.progress().done() << "/" << job.progress().total();
-    if (job.progress().has_eta_seconds()) {
-      *cli.out << ", ETA " << Duration(job.progress().eta_seconds());
+    *cli.out << ", " << Thousands(progress.done());
+    if (progress.total() > 0) {
+      *cli.out << "/" << Thousands(progress.total());
+    }
+    *cli.out << " " << Printable(progress.unit());
+    if (progress.has_eta_seconds()) {
+      *cli.out << ", ETA " << Duration(progress.eta_seconds());
     }
     *cli.out << "\n";
   }
   if (job.has_error()) {
-    *cli.out << "error    " << Printable(job.error().message()) << "\n";
+    *cli.out << "error     " << Printable(job.error().message()) << "\n";
   }
-  for (const auto& [key, value] : TrainingOptionValues(job.spec().train().options())) {
-    *cli.out << absl::StrFormat("  %-16s %s\n", key, Printable(value));
+  if (job.has_result()) {
+    *cli.out << "result    " << ResultText(job.result()) << "\n";
+  }
+  if (job.spec().has_train()) {
+    *cli.out << "variant   " << Printable(job.spec().train().variant()) << "\nOptions\n";
+    for (const auto& [key, value] : TrainingOptionValues(job.spec().train().options())) {
+      *cli.out << absl::StrFormat("  %-16s %s\n", key, Printable(value));
+    }
   }
   return kOk;
 }

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -29,7 +31,8 @@ bool SafePath(const std::string& path) {
       return false;
     }
   }
-  return path.find('\0') == std::string::npos;
+  return std::none_of(path.begin(), path.end(),
+                      [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)) || c == '\\'; });
 }
 
 }  // namespace
@@ -144,8 +147,7 @@ int ModelList(const Cli& cli, const std::string& name) {
 int ModelShow(const Cli& cli, const std::string& text) {
   const auto parsed = ParseModel(text);
   if (!parsed.ok()) {
-    *cli.err << "graft: " << parsed.status().message() << "\n";
-    return kUsage;
+    return cli.FailUsage(parsed.status());
   }
   v1::GetModelRequest request;
   request.set_name(parsed->first);
@@ -227,8 +229,7 @@ int ModelDelete(const Cli& cli, const std::string& text, bool all) {
 int ModelDownload(const Cli& cli, const std::string& text, const std::string& out) {
   const auto parsed = ParseModel(text);
   if (!parsed.ok()) {
-    *cli.err << "graft: " << parsed.status().message() << "\n";
-    return kUsage;
+    return cli.FailUsage(parsed.status());
   }
   grpc::ClientContext context;
   v1::DownloadModelRequest request;

@@ -24,8 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMaxImageBytes = 20 << 20;
+constexpr char kNoImages[] = "there are no images (.jpg, .jpeg, .png, .webp, .bmp) in those folders";
 
-// Files as they are, folders as the images below them, sorted.
+// Files as they are, folders as the images below them that aren't hidden, sorted.
 std::vector<std::string> Expand(const std::vector<std::string>& arguments) {
   std::vector<std::string> files;
   for (const std::string& argument : arguments) {
@@ -37,6 +38,12 @@ std::vector<std::string> Expand(const std::vector<std::string>& arguments) {
     std::vector<std::string> below;
     fs::recursive_directory_iterator it(argument, error);
     for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+      if (it->path().filename().string().front() == '.') {
+        if (it->is_directory(error)) {
+          it.disable_recursion_pending();
+        }
+        continue;
+      }
       const std::string extension = absl::AsciiStrToLower(it->path().extension().string());
       if (it->is_regular_file(error) && (extension == ".jpg" || extension == ".jpeg" || extension == ".png" ||
                                          extension == ".webp" || extension == ".bmp")) {
@@ -50,10 +57,10 @@ std::vector<std::string> Expand(const std::vector<std::string>& arguments) {
 }
 
 // Sends each file that can be read over a bidirectional stream, a bounded number ahead of the answers, and hands each
-// file's answer or error to `answer`, in the files' order. The Status is the stream's.
+// file's answer or error to `answer`, in the files' order; errors are printed already. The Status is the stream's.
 template <typename Request, typename Response>
 absl::Status Stream(
-    const Cli& cli, const std::vector<std::string>& files,
+    const Cli& cli, const std::vector<std::string>& files, grpc::ClientContext* context,
     std::unique_ptr<grpc::ClientReaderWriter<Request, Response>> stream, const Request& common,
     const std::function<void(const std::string& file, const absl::StatusOr<Response>& response)>& answer) {
   constexpr size_t kAhead = 16;
@@ -87,38 +94,58 @@ absl::Status Stream(
     stream->WritesDone();
   });
   const bool show_progress = cli.err_is_terminal && files.size() > 20;
-  for (size_t i = 0; i < files.size(); ++i) {
+  size_t done = 0;       // files that were answered for
+  int64_t received = 0;  // answers from the server
+  absl::Status fatal;
+  for (; done < files.size(); ++done) {
     std::optional<absl::Status> failure;
     {
       std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return broken || unsent.size() > i; });
-      if (unsent.size() <= i) {
+      changed.wait(lock, [&] { return broken || unsent.size() > done; });
+      if (unsent.size() <= done) {
         break;
       }
-      failure = unsent[i];
+      failure = unsent[done];
     }
     Response response;
-    if (!failure.has_value() && !stream->Read(&response)) {
-      break;
+    if (!failure.has_value()) {
+      if (!stream->Read(&response)) {
+        break;
+      }
+      if (response.index() != received++) {
+        fatal = absl::InternalError(absl::StrCat("the server answered request ", response.index(), " instead of ",
+                                                 received - 1, "; is it of another version?"));
+        break;
+      }
+      if (response.has_error()) {
+        failure = absl::Status(static_cast<absl::StatusCode>(response.error().code()), response.error().message());
+        // No model, no weights: that is one error, not one a file.
+        if (absl::IsNotFound(*failure) || absl::IsFailedPrecondition(*failure)) {
+          fatal = *failure;
+          break;
+        }
+      }
     }
     if (show_progress) {
       *cli.err << "\r\x1b[K";
     }
     if (failure.has_value()) {
-      answer(files[i], *failure);
-    } else if (response.has_error()) {
-      answer(files[i],
-             absl::Status(static_cast<absl::StatusCode>(response.error().code()), response.error().message()));
+      *cli.err << "graft: " << Printable(files[done]) << ": " << Printable(std::string(failure->message()))
+               << std::endl;
+      answer(files[done], *failure);
     } else {
-      answer(files[i], response);
+      answer(files[done], response);
     }
     if (show_progress) {
-      *cli.err << Bar(static_cast<double>(i + 1) / static_cast<double>(files.size()), 20) << " " << i + 1 << "/"
+      *cli.err << Bar(static_cast<double>(done + 1) / static_cast<double>(files.size()), 20) << " " << done + 1 << "/"
                << files.size() << " images" << std::flush;
     }
     const std::lock_guard lock(mutex);
     ++answered;
     changed.notify_all();
+  }
+  if (!fatal.ok()) {
+    context->TryCancel();
   }
   {
     const std::lock_guard lock(mutex);
@@ -132,7 +159,15 @@ absl::Status Stream(
   Response rest;
   while (stream->Read(&rest)) {
   }
-  return FromGrpc(stream->Finish());
+  const absl::Status status = FromGrpc(stream->Finish());
+  if (!fatal.ok() || !status.ok()) {
+    return fatal.ok() ? status : fatal;
+  }
+  if (done < files.size()) {
+    return absl::InternalError(
+        absl::StrCat("the server ended the stream after ", done, " of ", files.size(), " files"));
+  }
+  return absl::OkStatus();
 }
 
 nlohmann::json ToJson(const google::protobuf::Message& message) {
@@ -153,17 +188,15 @@ void PrintLine(const Cli& cli, const nlohmann::json& json) {
 int Classify(const Cli& cli, const std::string& text, int top, const std::vector<std::string>& arguments) {
   const auto model = ParseModel(text);
   if (!model.ok()) {
-    *cli.err << "graft: " << model.status().message() << "\n";
-    return kUsage;
+    return cli.FailUsage(model.status());
   }
   const std::vector<std::string> files = Expand(arguments);
   if (files.empty()) {
-    *cli.err << "graft: there are no images (.jpg, .jpeg, .png, .webp, .bmp) in those folders\n";
-    return kFailed;
+    return cli.Fail(absl::NotFoundError(kNoImages));
   }
   size_t width = 0;
   for (const std::string& file : files) {
-    width = std::max(width, Printable(file).size());
+    width = std::max(width, Columns(Printable(file)));
   }
   v1::ClassifyRequest request;
   request.set_model(model->first);
@@ -171,22 +204,16 @@ int Classify(const Cli& cli, const std::string& text, int top, const std::vector
   request.set_top_k(top);
   grpc::ClientContext context;
   int failed = 0;
-  std::string last_message;
   const absl::Status status = Stream<v1::ClassifyRequest, v1::ClassifyStreamResponse>(
-      cli, files, cli.predictions->ClassifyStream(&context), request,
+      cli, files, &context, cli.predictions->ClassifyStream(&context), request,
       [&](const std::string& file, const absl::StatusOr<v1::ClassifyStreamResponse>& response) {
         if (!response.ok()) {
           ++failed;
-          const std::string message(response.status().message());
-          if (message != last_message) {  // a model that isn't there is one error, not one a file
-            *cli.err << "graft: " << Printable(file) << ": " << Printable(message) << "\n";
-            last_message = message;
-          }
           if (cli.json) {
             PrintLine(cli, {{"file", file},
                             {"error",
                              {{"code", static_cast<int>(response.status().code())},
-                              {"message", message}}}});
+                              {"message", std::string(response.status().message())}}}});
           }
           return;
         }
@@ -194,8 +221,7 @@ int Classify(const Cli& cli, const std::string& text, int top, const std::vector
           PrintLine(cli, {{"file", file}, {"response", ToJson(response->response())}});
           return;
         }
-        std::string line = Printable(file);
-        line.resize(std::max(line.size(), width), ' ');
+        std::string line = Padded(Printable(file), width);
         for (const v1::Prediction& prediction : response->response().predictions()) {
           absl::StrAppend(&line, "  ", Printable(prediction.label()),
                           absl::StrFormat(" %.4f", prediction.probability()));
@@ -216,8 +242,7 @@ int ExtractFeatures(const Cli& cli, const FeatureArguments& arguments) {
   if (!arguments.model.empty()) {
     const auto model = ParseModel(arguments.model);
     if (!model.ok()) {
-      *cli.err << "graft: " << model.status().message() << "\n";
-      return kUsage;
+      return cli.FailUsage(model.status());
     }
     request.set_model(model->first);
     request.set_version(model->second);
@@ -236,28 +261,32 @@ int ExtractFeatures(const Cli& cli, const FeatureArguments& arguments) {
   request.set_image_size(arguments.size);
 
   const std::vector<std::string> files = Expand(arguments.files);
+  if (files.empty()) {
+    return cli.Fail(absl::NotFoundError(kNoImages));
+  }
   std::vector<float> values;
   std::vector<int64_t> shape;
   std::vector<std::string> kept;
   std::string preprocessing;
   int failed = 0;
-  std::string last_message;
   grpc::ClientContext context;
   const absl::Status status = Stream<v1::ExtractFeaturesRequest, v1::ExtractFeaturesStreamResponse>(
-      cli, files, cli.predictions->ExtractFeaturesStream(&context), request,
+      cli, files, &context, cli.predictions->ExtractFeaturesStream(&context), request,
       [&](const std::string& file, const absl::StatusOr<v1::ExtractFeaturesStreamResponse>& response) {
         if (!response.ok()) {
-          const std::string message(response.status().message());
-          if (message != last_message) {
-            *cli.err << "graft: " << Printable(file) << ": " << Printable(message) << "\n";
-            last_message = message;
-          }
           ++failed;
           return;
         }
         const v1::ExtractFeaturesResponse& features = response->response();
+        const std::vector<int64_t> its_shape(features.shape().begin(), features.shape().end());
+        if (!kept.empty() && its_shape != shape) {
+          // A new newest version, of another size, came between.
+          *cli.err << "graft: " << Printable(file) << ": its features have another shape than those before\n";
+          ++failed;
+          return;
+        }
+        shape = its_shape;
         values.insert(values.end(), features.values().begin(), features.values().end());
-        shape.assign(features.shape().begin(), features.shape().end());
         preprocessing = ShortName(*v1::Preprocessing_descriptor(), features.preprocessing());
         kept.push_back(file);
       });

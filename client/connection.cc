@@ -1,9 +1,6 @@
 #include "client/connection.h"
 
-#include <signal.h>
-
 #include <algorithm>
-#include <chrono>
 #include <random>
 #include <thread>
 
@@ -16,21 +13,14 @@
 
 namespace graft {
 
-std::atomic<bool> interrupted{false};
-
-void InstallInterrupt() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = true; };
-  action.sa_flags = SA_RESETHAND;  // a second Ctrl-C ends the program at once
-  sigaction(SIGINT, &action, nullptr);
-}
-
 void Cli::Connect() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(64 << 20);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // The channel's own wait must not outlast our tries.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   const auto channel = grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
   jobs = v1::JobService::NewStub(channel);
   datasets = v1::DatasetService::NewStub(channel);
@@ -40,11 +30,19 @@ void Cli::Connect() {
 }
 
 int Cli::Fail(const absl::Status& failure) const {
-  *err << "graft: " << Printable(std::string(failure.message())) << "\n";
+  *err << "graft: "
+       << (failure.message().empty() ? absl::StatusCodeToString(failure.code())
+                                     : Printable(std::string(failure.message())))
+       << "\n";
   if (absl::IsUnavailable(failure)) {
     *err << "graft: no server answers at " << server << "; start one with graftd, or set --server or GRAFT_SERVER\n";
   }
   return kFailed;
+}
+
+int Cli::FailUsage(const absl::Status& failure) const {
+  *err << "graft: " << Printable(std::string(failure.message())) << "\n";
+  return kUsage;
 }
 
 void Cli::PrintJson(const google::protobuf::Message& message) const {
@@ -75,8 +73,8 @@ std::string NewRequestId() {
   return absl::StrFormat("%08x-%04x-4%03x-%04x-%04x%08x", a, b >> 16, b & 0xFFF, 0x8000 | (c >> 18), c & 0xFFFF, d);
 }
 
-void Backoff(int attempt) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(std::min(2000, 100 << std::min(attempt, 5))));
+std::chrono::milliseconds BackoffTime(int attempt) {
+  return std::chrono::milliseconds(std::min(2000, 100 << std::min(attempt, 5)));
 }
 
 absl::StatusOr<v1::Job> Submit(const Cli& cli, const v1::JobSpec& spec, bool validate_only) {
@@ -94,7 +92,7 @@ absl::StatusOr<v1::Job> Submit(const Cli& cli, const v1::JobSpec& spec, bool val
     if (!absl::IsUnavailable(status) || attempt + 1 == kTries) {
       return status;
     }
-    Backoff(attempt);
+    std::this_thread::sleep_for(BackoffTime(attempt + 1));
   }
 }
 

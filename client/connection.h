@@ -4,8 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
-#include <functional>
+#include <chrono>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -39,6 +38,8 @@ struct Cli {
   void Connect();
   // Prints a failed call with its remedy; returns the exit status, 1.
   int Fail(const absl::Status& status) const;
+  // The same for a command line that is wrong: 2.
+  int FailUsage(const absl::Status& status) const;
   // One JSON document, or line, with proto field names.
   void PrintJson(const google::protobuf::Message& message) const;
 };
@@ -60,12 +61,8 @@ std::string NewRequestId();
 // Submits with a fresh request id and tries again while the server is away: the id makes that safe.
 absl::StatusOr<v1::Job> Submit(const Cli& cli, const v1::JobSpec& spec, bool validate_only = false);
 
-// Waits before the next of several tries; doubles, bounded.
-void Backoff(int attempt);
-
-// Set by Ctrl-C once InstallInterrupt was called.
-extern std::atomic<bool> interrupted;
-void InstallInterrupt();
+// How long to wait before try `attempt` (from 1): doubles, bounded.
+std::chrono::milliseconds BackoffTime(int attempt);
 
 }  // namespace graft
 

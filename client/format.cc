@@ -10,17 +10,55 @@
 namespace graft {
 namespace {
 
-// Columns that a text takes on a terminal: code points of its UTF-8.
-size_t Width(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+// Escaped: C0 and C1 controls (a terminal takes U+009B as the start of a sequence), and marks that reverse the
+// direction of text, which make a name look like another.
+bool Harmful(uint32_t code) {
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0x202A && code <= 0x202E) ||
+         (code >= 0x2066 && code <= 0x2069);
 }
 
-std::string Pad(const std::string& text, size_t width, bool right) {
-  const std::string space(width - std::min(width, Width(text)), ' ');
-  return right ? space + text : text + space;
+// The code point that starts at `at`, and its length; a length of 0 when the bytes aren't UTF-8.
+std::pair<uint32_t, size_t> Decode(const std::string& text, size_t at) {
+  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
+  const uint32_t first = byte(at);
+  if (first < 0x80) {
+    return {first, 1};
+  }
+  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4 || at + length > text.size()) {
+    return {0, 0};
+  }
+  uint32_t code = first & (0x7Fu >> length);
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(at + i) & 0xC0) != 0x80) {
+      return {0, 0};
+    }
+    code = code << 6 | (byte(at + i) & 0x3F);
+  }
+  const uint32_t smallest = length == 4 ? 0x10000 : length == 3 ? 0x800 : 0x80;
+  return code < smallest || code > 0x10FFFF ? std::pair<uint32_t, size_t>{0, 0} : std::pair{code, length};
 }
 
 }  // namespace
+
+size_t Columns(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string Padded(const std::string& text, size_t columns, bool right) {
+  const std::string space(columns - std::min(columns, Columns(text)), ' ');
+  return right ? space + text : text + space;
+}
+
+std::string Clipped(const std::string& text, size_t columns) {
+  size_t seen = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if ((text[i] & 0xC0) != 0x80 && ++seen > columns) {
+      return text.substr(0, i);
+    }
+  }
+  return text;
+}
 
 std::string Thousands(int64_t number) {
   std::string digits = absl::StrCat(number < 0 ? -number : number);
@@ -70,13 +108,19 @@ std::string Time(int64_t unix_seconds) {
 
 std::string Printable(const std::string& text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) {
-      absl::StrAppend(&out, c == '\n' ? "\\n" : absl::StrFormat("\\x%02x", byte));
+  for (size_t i = 0; i < text.size();) {
+    const auto [code, length] = Decode(text, i);
+    const size_t bytes = std::max(length, size_t{1});
+    if (length > 0 && !Harmful(code)) {
+      out.append(text, i, length);
+    } else if (text[i] == '\n') {
+      out += "\\n";
     } else {
-      out += c;
+      for (size_t j = i; j < i + bytes; ++j) {
+        absl::StrAppend(&out, absl::StrFormat("\\x%02x", static_cast<unsigned char>(text[j])));
+      }
     }
+    i += bytes;
   }
   return out;
 }
@@ -86,14 +130,14 @@ std::string Table(const std::vector<std::vector<std::string>>& rows, const std::
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], Width(row[i]));
+      widths[i] = std::max(widths[i], Columns(row[i]));
     }
   }
   std::string out;
   for (const auto& row : rows) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      absl::StrAppend(&line, i == 0 ? "" : "  ", Pad(row[i], widths[i], i < right.size() && right[i]));
+      absl::StrAppend(&line, i == 0 ? "" : "  ", Padded(row[i], widths[i], i < right.size() && right[i]));
     }
     line.erase(line.find_last_not_of(' ') + 1);
     absl::StrAppend(&out, line, "\n");
@@ -102,7 +146,7 @@ std::string Table(const std::vector<std::vector<std::string>>& rows, const std::
 }
 
 std::string LayerTable(const google::protobuf::RepeatedPtrField<v1::Layer>& layers) {
-  std::vector<std::vector<std::string>> rows = {{"LAYER (TYPE)", "OUTPUT SHAPE", "PARAM #", "TRAINABLE"}};
+  std::vector<std::vector<std::string>> rows = {{"Layer (type)", "Output shape", "Param #", "Trainable"}};
   int64_t total = 0;
   int64_t trainable = 0;
   for (const v1::Layer& layer : layers) {

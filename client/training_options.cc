@@ -22,6 +22,8 @@ std::string Prefix(const EnumDescriptor& type) {
   return first.substr(0, first.size() - std::string("UNSPECIFIED").size());
 }
 
+}  // namespace
+
 std::vector<std::string> ShortNames(const EnumDescriptor& type) {
   std::vector<std::string> names;
   for (int i = 1; i < type.value_count(); ++i) {
@@ -29,8 +31,6 @@ std::vector<std::string> ShortNames(const EnumDescriptor& type) {
   }
   return names;
 }
-
-}  // namespace
 
 std::string ShortName(const EnumDescriptor& type, int value) {
   const auto* descriptor = type.FindValueByNumber(value);
@@ -159,11 +159,17 @@ absl::Status SetSplitSizes(const std::string& train, const std::string& validati
   for (const auto& [name, text] : {std::pair{"--train", train}, {"--validation", validation}, {"--test", test}}) {
     Size size;
     int64_t count = 0;
-    if (absl::EndsWith(text, "%") && absl::SimpleAtod(text.substr(0, text.size() - 1), &size.fraction)) {
+    bool good = true;
+    if (absl::EndsWith(text, "%")) {
+      good = absl::SimpleAtod(text.substr(0, text.size() - 1), &size.fraction);
       size.fraction /= 100;
     } else if (absl::SimpleAtoi(text, &count)) {
+      good = count >= 0;
       size.count = count;
-    } else if (!absl::SimpleAtod(text, &size.fraction)) {
+    } else {
+      good = absl::SimpleAtod(text, &size.fraction);
+    }
+    if (!good || !(size.fraction >= 0 && size.fraction <= 1)) {
       return InvalidField(
           name, absl::StrCat("'", text, "' is neither a number of images a class (1500) nor a share (0.6 or 60%)"));
     }

@@ -21,6 +21,7 @@ std::vector<std::pair<std::string, std::string>> TrainingOptionValues(const v1::
 
 // The value of a proto enum by its short name ("caffe" for PREPROCESSING_CAFFE), and back.
 absl::StatusOr<int> EnumByShortName(const google::protobuf::EnumDescriptor& type, const std::string& name);
+std::vector<std::string> ShortNames(const google::protobuf::EnumDescriptor& type);
 std::string ShortName(const google::protobuf::EnumDescriptor& type, int value);
 
 // Three counts ("1500") or three fractions ("0.6", "60%"); INVALID_ARGUMENT for a mix.

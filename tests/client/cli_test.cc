@@ -2,10 +2,13 @@
 #include "client/cli.h"
 
 #include <grpcpp/grpcpp.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <mutex>
 #include <sstream>
 
+#include "absl/synchronization/notification.h"
 #include "client/commands.h"
 #include "client/format.h"
 #include "client/training_options.h"
@@ -37,6 +40,16 @@ TEST(FormatTest, NumbersTimesAndTables) {
   EXPECT_EQ(Duration(-1), "?");
   EXPECT_EQ(Printable("a\x1b[31mb\nc"), "a\\x1b[31mb\\nc");
   EXPECT_EQ(Table({{"NAME", "N"}, {"pets", "5"}, {"müsli", "10"}}, {false, true}), "NAME    N\npets    5\nmüsli  10\n");
+  // U+009B and a bare 0x9B start a terminal's sequence, U+202E turns text around, the last byte is half a character.
+  EXPECT_EQ(Printable("müsli \xC2\x9B"
+                      "31m \x9B"),
+            "müsli \\xc2\\x9b31m \\x9b");
+  EXPECT_EQ(Printable("\xE2\x80\xAE"
+                      "gpj \xC3"),
+            "\\xe2\\x80\\xaegpj \\xc3");
+  EXPECT_EQ(Clipped("müsli", 2), "mü");
+  EXPECT_EQ(Padded("mü", 4), "mü  ");
+  EXPECT_EQ(Padded("mü", 4, true), "  mü");
   EXPECT_EQ(Bar(0.5, 4), "[##..]");
   EXPECT_EQ(Bar(7, 4), "[####]");
 }
@@ -53,10 +66,16 @@ TEST(TrainingOptionsTest, SetByNameOrAnErrorThatHelps) {
   EXPECT_EQ(options.optimizer(), v1::OPTIMIZER_ADAMW);
   EXPECT_EQ(options.preprocessing(), v1::PREPROCESSING_RESCALE);
   EXPECT_FALSE(options.has_batch_size());
-  for (const auto& [assignment, message] : {std::pair{"epochs", "KEY=VALUE"}, {"epochz=1", "learning_rate"}, {"epochs=x", "whole number"},
-                                            {"epochs=", "whole number"}, {"optimizer=lion", "rmsprop, sgd, adam, adamw"},
-                                            {"optimizer=unspecified", "rmsprop"}, {"rho=abc", "number"}, {"seed=-1", "whole number"}}) {
-    EXPECT_THAT(SetTrainingOption(assignment, &options), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
+  for (const auto& [assignment, message] : {std::pair{"epochs", "KEY=VALUE"},
+                                            {"epochz=1", "learning_rate"},
+                                            {"epochs=x", "whole number"},
+                                            {"epochs=", "whole number"},
+                                            {"optimizer=lion", "rmsprop, sgd, adam, adamw"},
+                                            {"optimizer=unspecified", "rmsprop"},
+                                            {"rho=abc", "number"},
+                                            {"seed=-1", "whole number"}}) {
+    EXPECT_THAT(SetTrainingOption(assignment, &options),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
   }
 }
 
@@ -68,8 +87,13 @@ TEST(SplitSizesTest, CountsOrSharesButNoMix) {
   ASSERT_THAT(SetSplitSizes("60%", "0.2", "0", &split), IsOk());
   EXPECT_EQ(split.fractions().train(), 0.6);
   EXPECT_EQ(split.fractions().validation(), 0.2);
-  EXPECT_THAT(SetSplitSizes("1500", "0.2", "0.2", &split), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("mixed")));
-  EXPECT_THAT(SetSplitSizes("many", "1", "1", &split), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--train")));
+  EXPECT_THAT(SetSplitSizes("1500", "0.2", "0.2", &split),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("mixed")));
+  for (const char* bad : {"-5", "-0.5", "1.5", "120%", "nan"}) {
+    EXPECT_THAT(SetSplitSizes("0.6", bad, "0.2", &split), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad)));
+  }
+  EXPECT_THAT(SetSplitSizes("many", "1", "1", &split),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--train")));
 }
 
 TEST(ParseModelTest, NameAndVersion) {
@@ -97,34 +121,6 @@ v1::JobEvent EpochEvent(int64_t sequence, int epoch) {
   event.mutable_epoch()->set_epoch(epoch);
   event.mutable_epoch()->set_validation_accuracy(0.5);
   return event;
-}
-
-TEST(WatchViewTest, ATerminalIsRedrawnAndAPipeGetsLines) {
-  v1::JobEvent progress = Event(2);
-  progress.mutable_progress()->set_phase("train");
-  progress.mutable_progress()->set_epoch(1);
-  progress.mutable_progress()->set_epochs(30);
-  progress.mutable_progress()->set_done(50);
-  progress.mutable_progress()->set_total(100);
-  progress.mutable_progress()->set_unit("steps");
-  progress.mutable_progress()->set_eta_seconds(61);
-  progress.mutable_progress()->add_steps()->set_loss(0.25);
-  v1::JobEvent warning = Event(3);
-  warning.mutable_log()->set_text("skipped \x1b.jpg");
-  warning.mutable_log()->set_warning(true);
-  std::ostringstream terminal;
-  std::ostringstream pipe;
-  WatchView on_terminal(&terminal, true);
-  WatchView in_pipe(&pipe, false);
-  for (const v1::JobEvent& event : {StateEvent(1, v1::JOB_STATE_RUNNING), progress, warning, EpochEvent(4, 1)}) {
-    on_terminal.Show(event);
-    in_pipe.Show(event);
-  }
-  EXPECT_THAT(terminal.str(), AllOf(HasSubstr("\r\x1b[Ktrain epoch 1/30 [##########..........]  50%  50/100 steps  loss 0.2500"),
-                                    HasSubstr("ETA 1m 01s"), HasSubstr("epoch   1/30")));
-  EXPECT_EQ(pipe.str().find('\r'), std::string::npos);
-  EXPECT_THAT(pipe.str(), AllOf(HasSubstr("job-1 is running\n"), HasSubstr("warning: skipped \\x1b.jpg\n"),
-                                HasSubstr("val_accuracy 0.5000")));
 }
 
 // Answers by script.
@@ -156,10 +152,17 @@ class FakeServer : public v1::JobService::Service, public v1::PredictionService:
                         grpc::ServerWriter<v1::JobEvent>* writer) override {
     const std::lock_guard lock(mutex);
     watches.push_back(request->after_sequence());
+    if (hang) {
+      // Ctrl-C while nothing happens: the handler waits until the client has given up.
+      writer->Write(StateEvent(1, v1::JOB_STATE_RUNNING));
+      kill(getpid(), SIGINT);
+      client_left.WaitForNotification();
+      return grpc::Status::CANCELLED;
+    }
     const std::vector<v1::JobEvent> log = {StateEvent(1, v1::JOB_STATE_QUEUED), StateEvent(2, v1::JOB_STATE_RUNNING),
-                                           EpochEvent(3, 1), EpochEvent(4, 2), StateEvent(5, end_state)};
+                                           EpochEvent(3, 1), EpochEvent(4, 2), EndEvent()};
     for (const v1::JobEvent& event : log) {
-      if (event.sequence() > request->after_sequence()) {
+      if (event.sequence() > request->after_sequence() - repeated) {
         writer->Write(event);
       }
       if (watches.size() == 1 && event.sequence() == 3) {
@@ -168,13 +171,37 @@ class FakeServer : public v1::JobService::Service, public v1::PredictionService:
     }
     return grpc::Status::OK;
   }
-  grpc::Status ClassifyStream(grpc::ServerContext*,
-                              grpc::ServerReaderWriter<v1::ClassifyStreamResponse, v1::ClassifyRequest>* stream) override {
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* job) override {
+    job->set_id(request->id());
+    job->set_state(end_state);
+    return grpc::Status::OK;
+  }
+  v1::JobEvent EndEvent() const {
+    v1::JobEvent event = StateEvent(5, end_state);
+    if (end_state == v1::JOB_STATE_FAILED) {
+      event.mutable_state()->mutable_error()->set_message("disk full");
+    } else {
+      event.mutable_state()->mutable_result()->mutable_evaluate()->set_model("m");
+      event.mutable_state()->mutable_result()->mutable_evaluate()->mutable_report()->set_accuracy(0.875);
+    }
+    return event;
+  }
+  grpc::Status ClassifyStream(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<v1::ClassifyStreamResponse, v1::ClassifyRequest>* stream) override {
     v1::ClassifyRequest request;
     for (int64_t index = 0; stream->Read(&request); ++index) {
       v1::ClassifyStreamResponse response;
       response.set_index(index);
-      if (request.image() == "bad") {
+      if (request.image() == "end") {
+        return grpc::Status::OK;
+      }
+      if (request.image() == "lost") {
+        response.mutable_error()->set_code(5);
+        response.mutable_error()->set_message("no such model");
+      } else if (request.image() == "skip") {
+        response.set_index(index + 1);
+      } else if (request.image() == "bad") {
         response.mutable_error()->set_code(3);
         response.mutable_error()->set_message("not an image");
       } else {
@@ -210,6 +237,9 @@ class FakeServer : public v1::JobService::Service, public v1::PredictionService:
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
   std::mutex mutex;
+  bool hang = false;
+  int64_t repeated = 0;  // events that a second watch gets again
+  absl::Notification client_left;
   size_t unavailable_submits = 0;
   v1::JobState end_state = v1::JOB_STATE_SUCCEEDED;
   std::vector<v1::SubmitJobRequest> submits;
@@ -254,6 +284,39 @@ TEST_F(CliTest, AWatchThatBreaksGoesOnWithoutAGapOrARepeat) {
   EXPECT_THAT(err_.str(), HasSubstr("lost the server"));
 }
 
+TEST_F(CliTest, EventsThatComeAgainAreShownOnce) {
+  server_.repeated = 2;
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--format", "json"}), 0);
+  EXPECT_EQ(JsonLines().size(), 5U);
+}
+
+TEST_F(CliTest, AWatchOfWhatHasEndedTellsHowItEnded) {
+  server_.watches.push_back(0);  // so that the first one doesn't break
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--after", "5"}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("job-1 has succeeded"));
+  server_.end_state = v1::JOB_STATE_CANCELLED;
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--after", "5"}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("graft: job-1 was cancelled"));
+}
+
+TEST_F(CliTest, CtrlCLeavesTheJobRunning) {
+  server_.hang = true;
+  EXPECT_EQ(Run({"job", "watch", "job-1"}), 130);
+  server_.client_left.Notify();
+  EXPECT_THAT(err_.str(), HasSubstr("come back with: graft job watch job-1"));
+}
+
+TEST_F(CliTest, AWaitingCommandPrintsOneDocument) {
+  EXPECT_EQ(Run({"evaluate", "m", "--format", "json"}), 0);
+  const std::vector<nlohmann::json> lines = JsonLines();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["report"]["accuracy"], 0.875);
+  server_.end_state = v1::JOB_STATE_FAILED;
+  EXPECT_EQ(Run({"evaluate", "m", "--format", "json"}), 1);
+  EXPECT_EQ(out_.str(), "");
+  EXPECT_THAT(err_.str(), HasSubstr("graft: job-1 has failed: disk full"));
+}
+
 TEST_F(CliTest, ASubmitIsTriedAgainWithTheSameRequestId) {
   server_.unavailable_submits = 2;
   EXPECT_EQ(Run({"train", "m", "--dataset", "d", "--variant", "basic_cnn", "--set", "epochs=3", "--set", "seed=1"}), 0);
@@ -268,7 +331,11 @@ TEST_F(CliTest, ASubmitIsTriedAgainWithTheSameRequestId) {
 
 TEST_F(CliTest, ExitStatusesTellFailureFromUsage) {
   EXPECT_EQ(Run({}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("Subcommands:"));
+  EXPECT_EQ(Run({"dataset"}), 2);
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("Usage: graft dataset"), HasSubstr("upload")));
   EXPECT_EQ(Run({"nonsense"}), 2);
+  EXPECT_THAT(err_.str(), ::testing::StartsWith("graft: "));
   EXPECT_EQ(Run({"train", "m"}), 2);
   EXPECT_EQ(Run({"train", "m", "--dataset", "d", "--variant", "v", "--set", "epochz=1"}), 2);
   EXPECT_EQ(Run({"classify", "m@x", "f"}), 2);
@@ -288,9 +355,17 @@ TEST_F(CliTest, NoServerIsSaidWithTheRemedy) {
 }
 
 TEST_F(CliTest, EveryCommandsHelpHasAnExample) {
-  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
-           {"status"}, {"dataset", "create"}, {"dataset", "upload"}, {"dataset", "features"}, {"train"}, {"evaluate"}, {"job", "watch"},
-           {"model", "download"}, {"classify"}, {"features"}, {"completion"}}) {
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{{"status"},
+                                                                                       {"dataset", "create"},
+                                                                                       {"dataset", "upload"},
+                                                                                       {"dataset", "features"},
+                                                                                       {"train"},
+                                                                                       {"evaluate"},
+                                                                                       {"job", "watch"},
+                                                                                       {"model", "download"},
+                                                                                       {"classify"},
+                                                                                       {"features"},
+                                                                                       {"completion"}}) {
     std::vector<std::string> words = command;
     words.push_back("--help");
     EXPECT_EQ(Run(words), 0);
@@ -317,11 +392,40 @@ TEST_F(CliTest, ClassifyGoesOnAfterABadFile) {
   EXPECT_THAT(out_.str(), HasSubstr("label0 0.7500"));
 }
 
+TEST_F(CliTest, EveryFileThatFailsIsNamed) {
+  testing::WriteText(dir_ / "1.jpg", "bad");
+  testing::WriteText(dir_ / "2.jpg", "bad");
+  testing::WriteText(dir_ / ".3.jpg", "hidden");
+  EXPECT_EQ(Run({"classify", "m", dir_.path().string()}), 1);
+  EXPECT_THAT(err_.str(),
+              AllOf(HasSubstr("1.jpg: not an image"), HasSubstr("2.jpg: not an image"), HasSubstr("2 of 2")));
+}
+
+TEST_F(CliTest, AModelThatIsNotThereIsOneError) {
+  for (const char* name : {"1.jpg", "2.jpg", "3.jpg"}) {
+    testing::WriteText(dir_ / name, "lost");
+  }
+  EXPECT_EQ(Run({"classify", "m", dir_.path().string()}), 1);
+  EXPECT_EQ(err_.str(), "graft: no such model\n");
+}
+
+TEST_F(CliTest, AnswersThatAreMissingOrOutOfOrderAreErrors) {
+  testing::WriteText(dir_ / "1.jpg", "one");
+  testing::WriteText(dir_ / "2.jpg", "end");
+  EXPECT_EQ(Run({"classify", "m", dir_.path().string()}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("ended the stream after 1 of 2 files"));
+  testing::WriteText(dir_ / "2.jpg", "skip");
+  EXPECT_EQ(Run({"classify", "m", dir_.path().string()}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("answered request 2 instead of 1"));
+}
+
 TEST_F(CliTest, UploadSendsNestedFilesSortedAndThenSplits) {
   testing::WriteText(dir_ / "in/b/2.jpg", std::string(600'000, 'x'));
   testing::WriteText(dir_ / "in/a/ü 1.jpg", "one");
   testing::WriteText(dir_ / "in/.hidden/3.jpg", "never");
-  EXPECT_EQ(Run({"dataset", "upload", "d", (dir_ / "in").string(), "--label", "folder", "--train", "2", "--validation", "1", "--test", "1"}), 0);
+  EXPECT_EQ(Run({"dataset", "upload", "d", (dir_ / "in").string(), "--label", "folder", "--train", "2", "--validation",
+                 "1", "--test", "1"}),
+            0);
   ASSERT_EQ(server_.uploads_.files.size(), 2U);
   EXPECT_EQ(server_.uploads_.files[0], std::make_pair(std::string("a/ü 1.jpg"), std::string("one")));
   EXPECT_EQ(server_.uploads_.files[1].second.size(), 600'000U);
@@ -341,8 +445,12 @@ TEST_F(CliTest, CompletionKnowsCommandsOptionsAndKeys) {
   };
   EXPECT_EQ(complete({"da"}), "dataset\n");
   EXPECT_THAT(complete({"dataset", ""}), AllOf(HasSubstr("create\n"), HasSubstr("upload\n")));
-  EXPECT_THAT(complete({"train", "m", "--v"}), AllOf(HasSubstr("--variant\n"), HasSubstr("--validate\n"), Not(HasSubstr("--dataset"))));
+  EXPECT_THAT(complete({"train", "m", "--v"}),
+              AllOf(HasSubstr("--variant\n"), HasSubstr("--validate\n"), Not(HasSubstr("--dataset"))));
   EXPECT_EQ(complete({"train", "m", "--set", "ep"}), "epochs=\nepsilon=\n");
+  EXPECT_EQ(complete({"train", "m", "--set", "optimizer=ad"}), "optimizer=adam\noptimizer=adamw\n");
+  EXPECT_EQ(complete({"evaluate", "m", "--split", ""}), "train\nvalidation\ntest\n");
+  EXPECT_EQ(complete({"--server", server_.address(), "job", "show", "job-"}), "");  // it lists none
 }
 
 }  // namespace
