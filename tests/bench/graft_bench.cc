@@ -1,5 +1,5 @@
-// How long users wait: the trunk, an epoch of each variant, a photograph over gRPC. Two threads unless GRAFT_BENCH_THREADS says
-// otherwise. tests/bench/compare.py runs this beside Keras.
+// How long users wait: the trunk, an epoch of each variant, a photograph over gRPC. Two threads unless
+// GRAFT_BENCH_THREADS says otherwise. tests/bench/compare.py runs this beside Keras.
 #include <benchmark/benchmark.h>
 #include <grpcpp/grpcpp.h>
 
@@ -92,7 +92,10 @@ void BM_Epoch(benchmark::State& state, const std::string& variant) {
   }
 }
 BENCHMARK_CAPTURE(BM_Epoch, basic_cnn, "basic_cnn")->Unit(benchmark::kMillisecond)->UseManualTime()->Iterations(2);
-BENCHMARK_CAPTURE(BM_Epoch, vgg16_features, "vgg16_features")->Unit(benchmark::kMillisecond)->UseManualTime()->Iterations(2);
+BENCHMARK_CAPTURE(BM_Epoch, vgg16_features, "vgg16_features")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(2);
 
 std::string ReadSample(const std::string& name) {
   std::ifstream in(Samples() / name, std::ios::binary);
