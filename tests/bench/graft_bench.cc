@@ -15,6 +15,7 @@
 #include "core/nn/trunk.h"
 #include "core/train/trainer.h"
 #include "graft/v1/prediction.grpc.pb.h"
+#include "server/log.h"
 #include "server/server.h"
 
 namespace graft {
@@ -175,6 +176,7 @@ BENCHMARK(BM_DecodeAndResize)->Unit(benchmark::kMicrosecond);
 
 int main(int argc, char** argv) {
   graft::KeepFreedMemory();
+  graft::ConfigureLog("error", false);  // a line a call would end up among the results
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
