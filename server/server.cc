@@ -153,6 +153,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   BatcherOptions batcher_options;
   batcher_options.max_batch = o.max_batch;
   batcher_options.prepare_thread = [engine_ptr = impl->engine.get()] { engine_ptr->PrepareThread(); };
+  batcher_options.idle = [engine_ptr = impl->engine.get()] { engine_ptr->ReleaseMemory(); };
   impl->batcher = std::make_unique<Batcher>(batcher_options);
   impl->pool = std::make_unique<ThreadPool>(kPoolThreads, kPoolQueue);
   impl->worker_pool = std::make_unique<ThreadPool>(1, kPoolQueue);

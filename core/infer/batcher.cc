@@ -104,11 +104,20 @@ void Batcher::RunLoop() {
   if (options_.prepare_thread) {
     options_.prepare_thread();
   }
+  bool used = false;  // since the last idle call
   for (;;) {
     std::vector<Item> batch;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stopping_ || !decoded_.empty(); });
+      const auto has_work = [&] { return stopping_ || !decoded_.empty(); };
+      if (used && options_.idle &&
+          !changed_.wait_for(lock, absl::ToChronoMilliseconds(options_.idle_after), has_work)) {
+        used = false;
+        lock.unlock();
+        options_.idle();
+        continue;
+      }
+      changed_.wait(lock, has_work);
       if (stopping_) {
         return;
       }
@@ -125,6 +134,7 @@ void Batcher::RunLoop() {
       }
     }
     RunBatch(std::move(batch));
+    used = true;
   }
 }
 

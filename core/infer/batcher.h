@@ -31,6 +31,9 @@ struct BatcherOptions {
   ImageLimits limits;
   // Called first on the thread that runs the networks.
   std::function<void()> prepare_thread;
+  // Called on that thread when nothing has come for `idle_after` since the last batch: to give memory back.
+  std::function<void()> idle;
+  absl::Duration idle_after = absl::Seconds(5);
 };
 
 // Thread-safe.

@@ -59,6 +59,8 @@ class Engine {
   virtual std::string version() const = 0;
   // Called once on each thread that will call Run.
   virtual void PrepareThread() = 0;
+  // Gives what batches have left behind back to the system; the next one is a little slower.
+  virtual void ReleaseMemory() = 0;
   // Trunks in memory.
   virtual std::vector<std::string> loaded_trunks() const = 0;
 };

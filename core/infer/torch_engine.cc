@@ -145,6 +145,7 @@ class TorchEngine : public Engine {
   std::string device() const override { return device_; }
   std::string version() const override { return TorchVersion(); }
   void PrepareThread() override { SetTorchThreads(options_.threads); }
+  void ReleaseMemory() override { malloc_trim(0); }
 
   std::vector<std::string> loaded_trunks() const override {
     const std::lock_guard lock(mutex_);

@@ -106,6 +106,7 @@ class PuppetEngine : public Engine {
   std::string device() const override { return "cpu"; }
   std::string version() const override { return "none"; }
   void PrepareThread() override {}
+  void ReleaseMemory() override {}
   std::vector<std::string> loaded_trunks() const override { return {}; }
 };
 

@@ -163,6 +163,17 @@ TEST_F(BatcherTest, ARunnersErrorReachesItsCallers) {
   EXPECT_THAT(Submit(&batcher, runner_, &image).get(), StatusIs(absl::StatusCode::kInternal, "broken"));
 }
 
+TEST_F(BatcherTest, SaysOnceThatItIsIdleAfterWork) {
+  const std::vector<uint8_t> image = GreyBmp(7);
+  std::promise<void> idle;
+  options_.idle_after = absl::ZeroDuration();
+  options_.idle = [&] { idle.set_value(); };  // a second call would throw
+  runner_->Allow(100);
+  Batcher batcher(options_);
+  EXPECT_THAT(Submit(&batcher, runner_, &image).get(), IsOk());
+  idle.get_future().wait();
+}
+
 TEST_F(BatcherTest, ShuttingDownAnswersWhoWaits) {
   const std::vector<uint8_t> image = GreyBmp(7);
   auto batcher = std::make_unique<Batcher>(options_);
