@@ -79,7 +79,7 @@ std::string Bytes(int64_t bytes) {
     value /= kStep;
     unit = larger;
   }
-  return absl::StrFormat(unit[0] == 'B' ? "%.0f %s" : "%.1f %s", value, unit);
+  return unit[0] == 'B' ? absl::StrFormat("%.0f %s", value, unit) : absl::StrFormat("%.1f %s", value, unit);
 }
 
 std::string Duration(double seconds) {

@@ -58,6 +58,24 @@ absl::Status WriteAll(int fd, const uint8_t* data, size_t size, const std::files
   return absl::OkStatus();
 }
 
+absl::Status CopyBytes(const Fd& source, const Fd& target, const std::filesystem::path& from,
+                       const std::filesystem::path& to) {
+  std::vector<uint8_t> buffer(1 << 18);
+  for (;;) {
+    const ssize_t n = read(source.fd, buffer.data(), buffer.size());
+    if (n == 0) {
+      return absl::OkStatus();
+    }
+    if (n < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return ErrnoStatus(errno, "read", from);
+    }
+    GRAFT_RETURN_IF_ERROR(WriteAll(target.fd, buffer.data(), static_cast<size_t>(n), to));
+  }
+}
+
 }  // namespace
 
 absl::Status ErrnoStatus(int error, absl::string_view what, const std::filesystem::path& path) {
@@ -128,13 +146,18 @@ AtomicFile::~AtomicFile() {
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
   static std::atomic<int> counter{0};
-  std::filesystem::path temporary = path;
-  temporary += absl::StrCat(".", getpid(), ".", counter++, ".tmp");
-  const int fd = open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd < 0) {
-    return ErrnoStatus(errno, "create", temporary);
+  for (;;) {
+    std::filesystem::path temporary = path;
+    temporary += absl::StrCat(".", getpid(), ".", counter++, ".tmp");
+    const int fd = open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd >= 0) {
+      return AtomicFile(path, std::move(temporary), fd);
+    }
+    // A process that died may have left this name behind: in a container, process ids come again.
+    if (errno != EEXIST) {
+      return ErrnoStatus(errno, "create", temporary);
+    }
   }
-  return AtomicFile(path, std::move(temporary), fd);
 }
 
 absl::Status AtomicFile::Write(absl::Span<const uint8_t> bytes) {
@@ -184,9 +207,7 @@ absl::Status SyncFolder(const std::filesystem::path& folder) {
 
 absl::Status CopyFile(const std::filesystem::path& from, const std::filesystem::path& to) {
   const Fd source(open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (source.fd < 0) {
-    return ErrnoStatus(errno, "open", from);
-  }
+  GRAFT_RETURN_IF_ERROR(RegularSize(source, from).status());
   const Fd target(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (target.fd < 0) {
     return ErrnoStatus(errno, "create", to);
@@ -194,20 +215,11 @@ absl::Status CopyFile(const std::filesystem::path& from, const std::filesystem::
   if (ioctl(target.fd, FICLONE, source.fd) == 0) {
     return absl::OkStatus();
   }
-  std::vector<uint8_t> buffer(1 << 18);
-  for (;;) {
-    const ssize_t n = read(source.fd, buffer.data(), buffer.size());
-    if (n == 0) {
-      return absl::OkStatus();
-    }
-    if (n < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      return ErrnoStatus(errno, "read", from);
-    }
-    GRAFT_RETURN_IF_ERROR(WriteAll(target.fd, buffer.data(), static_cast<size_t>(n), to));
+  absl::Status status = CopyBytes(source, target, from, to);
+  if (!status.ok()) {
+    unlink(to.c_str());
   }
+  return status;
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

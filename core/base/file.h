@@ -52,7 +52,8 @@ absl::Status WriteFileAtomic(const std::filesystem::path& path, absl::string_vie
 // Makes the names in a folder durable (after a rename into it).
 absl::Status SyncFolder(const std::filesystem::path& folder);
 
-// Copies `from` to the new file `to`, sharing its blocks where the file system can. ALREADY_EXISTS when `to` is there.
+// Copies `from` to the new file `to`, sharing its blocks where the file system can; a failure leaves no `to`.
+// ALREADY_EXISTS when it is there already; INVALID_ARGUMENT when `from` isn't a regular file.
 absl::Status CopyFile(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // A read-only memory map. Who maps a file trusts that nobody truncates it meanwhile.

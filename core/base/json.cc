@@ -10,6 +10,7 @@ namespace graft {
 namespace {
 
 constexpr int64_t kMaxJsonBytes = int64_t{1} << 30;
+constexpr int kMaxDepth = 64;
 
 // File names need not be UTF-8; what isn't is replaced rather than thrown at.
 std::string Dump(const nlohmann::json& object, int indent) {
@@ -30,7 +31,9 @@ absl::Status WriteSealedJson(const std::filesystem::path& path, nlohmann::json o
 
 absl::StatusOr<nlohmann::json> ReadSealedJson(const std::filesystem::path& path) {
   GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(path, kMaxJsonBytes));
-  nlohmann::json object = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, /*allow_exceptions=*/false);
+  // What nests deeper is left out, so that it fails the check below: copying and dumping it would cost the stack.
+  const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) { return depth <= kMaxDepth; };
+  nlohmann::json object = nlohmann::json::parse(bytes.begin(), bytes.end(), shallow, /*allow_exceptions=*/false);
   if (!object.is_object() || !object.contains("sha256") || object["sha256"] != JsonFingerprint(object)) {
     return absl::DataLossError(absl::StrCat(path.string(), " is damaged: its content doesn't match its SHA-256"));
   }

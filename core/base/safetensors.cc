@@ -232,7 +232,7 @@ std::string Safetensors::Metadata(const std::string& key) const {
 }
 
 absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(const std::filesystem::path& path,
-                                                            std::vector<TensorView> tensors,
+                                                            const std::vector<TensorView>& tensors,
                                                             std::map<std::string, std::string> metadata) {
   // ordered_json: tensors stand in the header as their bytes do in the file.
   nlohmann::ordered_json header;
@@ -252,7 +252,9 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(const std::filesyste
   std::string text = header.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned
   const uint64_t header_size = text.size();
-  const size_t at = text.find(std::string(kHashDigits, '0'));
+  // With its key in front: another value may hold 64 zeros too.
+  const std::string key = absl::StrCat("\"", kHashKey, "\":\"");
+  const size_t at = text.find(key + std::string(kHashDigits, '0')) + key.size();
 
   GRAFT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   GRAFT_RETURN_IF_ERROR(file.Write(AsBytes(absl::MakeConstSpan(&header_size, 1))));
@@ -280,6 +282,10 @@ absl::Status WriteSafetensors(const std::filesystem::path& path, const std::vect
                               const std::map<std::string, std::string>& metadata) {
   GRAFT_ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(path, tensors, metadata));
   for (const TensorView& tensor : tensors) {
+    if (static_cast<int64_t>(tensor.data.size()) != ByteSize(tensor.shape, tensor.dtype)) {
+      return absl::InternalError(absl::StrCat("tensor ", tensor.name, ": shape ", ShapeText(tensor.shape),
+                                              " doesn't fit its ", tensor.data.size(), " bytes"));
+    }
     GRAFT_RETURN_IF_ERROR(writer.Append(tensor.data));
   }
   return writer.Commit();

@@ -82,7 +82,8 @@ class Safetensors {
 class SafetensorsWriter {
  public:
   // `tensors` say name, type and shape; their data is ignored.
-  static absl::StatusOr<SafetensorsWriter> Create(const std::filesystem::path& path, std::vector<TensorView> tensors,
+  static absl::StatusOr<SafetensorsWriter> Create(const std::filesystem::path& path,
+                                                  const std::vector<TensorView>& tensors,
                                                   std::map<std::string, std::string> metadata);
   // The next bytes of the tensors, in their order.
   absl::Status Append(absl::Span<const uint8_t> bytes);

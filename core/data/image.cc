@@ -1,6 +1,7 @@
 #include "core/data/image.h"
 
 #include <algorithm>
+#include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -55,6 +56,21 @@ cv::Mat OverWhite(const cv::Mat& bgra) {
     }
   }
   return bgr;
+}
+
+// OpenCV has an exception of its own for memory that ran out.
+template <typename Fn>
+auto CatchDecoding(Fn&& fn) -> decltype(fn()) {
+  return CatchExceptions("decoding the image", [&]() -> decltype(fn()) {
+    try {
+      return fn();
+    } catch (const cv::Exception& error) {
+      if (error.code == cv::Error::StsNoMem) {
+        throw std::bad_alloc();
+      }
+      throw;
+    }
+  });
 }
 
 // 8-bit BGR, EXIF orientation not applied yet.
@@ -138,7 +154,7 @@ absl::string_view InterpolationName(Interpolation interpolation) {
 
 absl::StatusOr<RgbImage> DecodeImage(absl::Span<const uint8_t> bytes, const ImageLimits& limits) {
   GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, limits));
-  return CatchExceptions("decoding the image", [&]() -> absl::StatusOr<RgbImage> {
+  return CatchDecoding([&]() -> absl::StatusOr<RgbImage> {
     GRAFT_ASSIGN_OR_RETURN(cv::Mat image, DecodeBgr(bytes, info));
     ApplyOrientation(info.orientation, &image);
     RgbImage result;
@@ -154,7 +170,7 @@ absl::StatusOr<RgbImage> DecodeImage(absl::Span<const uint8_t> bytes, const Imag
 absl::Status DecodeImageTo(absl::Span<const uint8_t> bytes, int size, Interpolation interpolation,
                            absl::Span<uint8_t> out, const ImageLimits& limits) {
   GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, limits));
-  return CatchExceptions("decoding the image", [&]() -> absl::Status {
+  return CatchDecoding([&]() -> absl::Status {
     GRAFT_ASSIGN_OR_RETURN(cv::Mat image, DecodeBgr(bytes, info));
     ApplyOrientation(info.orientation, &image);
     if (interpolation == Interpolation::kNearest) {

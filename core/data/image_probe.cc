@@ -5,8 +5,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/data/image.h"
@@ -38,6 +38,9 @@ uint32_t Little(Bytes b, size_t at, int size) {
   }
   return value;
 }
+
+// Of a progressive JPEG; encoders make about ten.
+constexpr int kMaxScans = 200;
 
 absl::Status Truncated(absl::string_view format) {
   return absl::InvalidArgumentError(absl::StrCat("the ", format, " image is truncated; send the whole file"));
@@ -81,7 +84,9 @@ absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
   ImageInfo info;
   info.format = ImageFormat::kJpeg;
   size_t at = 2;
+  bool framed = false;
   bool scanned = false;
+  int scans = 0;
   while (true) {
     // The next marker: 0xFF, then a byte that is neither 0 (a stuffed 0xFF) nor a restart marker. Inside of a scan,
     // everything else is entropy-coded data.
@@ -98,7 +103,7 @@ absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
     const uint8_t marker = b[at + 1];
     at += 2;
     if (marker == 0xD9) {  // end of image
-      if (!scanned || info.width == 0) {
+      if (!scanned) {
         return Damaged("JPEG", "it holds no picture");
       }
       return info;
@@ -115,14 +120,23 @@ absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
     }
     const bool start_of_frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
     if (start_of_frame) {
-      if (length < 8) {
-        return Damaged("JPEG", "its frame header is short");
+      // A second one could claim another size than the one that the decoder goes by.
+      if (length < 8 || framed) {
+        return Damaged("JPEG", framed ? "it has two frame headers" : "its frame header is short");
       }
+      framed = true;
       info.height = Big(b, at + 3, 2);
       info.width = Big(b, at + 5, 2);
     } else if (marker == 0xE1 && Text(b, at + 2, 6) == absl::string_view("Exif\0\0", 6) && length >= 8) {
       info.orientation = ExifOrientation(b.subspan(at + 8, length - 8));
     } else if (marker == 0xDA) {
+      if (!framed) {
+        return Damaged("JPEG", "its frame header is missing");
+      }
+      // A scan costs its sender a few bytes and the decoder a pass over the whole picture.
+      if (++scans > kMaxScans) {
+        return Damaged("JPEG", absl::StrCat("it has more than ", kMaxScans, " scans"));
+      }
       scanned = true;
     }
     at += length;
@@ -146,7 +160,11 @@ absl::StatusOr<ImageInfo> ProbePng(Bytes b) {
     if (crc != Big(b, at + 8 + length, 4)) {
       return Damaged("PNG", absl::StrCat("the checksum of its chunk at byte ", at, " is wrong"));
     }
-    if (type == "IHDR" && length >= 13) {
+    // Exactly one, and first: it is the one that the decoder goes by.
+    if ((type == "IHDR") != (at == 8) || (at == 8 && length != 13)) {
+      return Damaged("PNG", "its header is missing or comes twice");
+    }
+    if (type == "IHDR") {
       info.width = Big(b, at + 8, 4);
       info.height = Big(b, at + 12, 4);
     } else if (type == "IDAT") {
@@ -170,6 +188,7 @@ absl::StatusOr<ImageInfo> ProbeWebp(Bytes b) {
     return Truncated("WebP");
   }
   bool pixels = false;
+  std::optional<std::pair<int64_t, int64_t>> canvas;
   for (size_t at = 12; at + 8 <= riff_end;) {
     const absl::string_view type = Text(b, at, 4);
     const uint64_t length = Little(b, at + 4, 4);
@@ -178,28 +197,42 @@ absl::StatusOr<ImageInfo> ProbeWebp(Bytes b) {
     }
     const Bytes chunk = b.subspan(at + 8, length);
     if (type == "VP8X" && length >= 10) {
+      if (at != 12) {
+        return Damaged("WebP", "its header is in the wrong place");
+      }
       constexpr uint8_t kAnimation = 0x02;
       if ((chunk[0] & kAnimation) != 0) {
         return absl::InvalidArgumentError("animated WebP isn't supported; send a single picture");
       }
-      info.width = Little(chunk, 4, 3) + 1;
-      info.height = Little(chunk, 7, 3) + 1;
-    } else if (type == "VP8 " && length >= 10) {
+      canvas = {Little(chunk, 4, 3) + 1, Little(chunk, 7, 3) + 1};
+    } else if ((type == "VP8 " && length >= 10) || (type == "VP8L" && length >= 5)) {
+      if (pixels) {
+        return Damaged("WebP", "it holds two pictures");
+      }
       pixels = true;
-      info.width = Little(chunk, 6, 2) & 0x3FFF;
-      info.height = Little(chunk, 8, 2) & 0x3FFF;
-    } else if (type == "VP8L" && length >= 5) {
-      pixels = true;
-      const uint32_t bits = Little(chunk, 1, 4);
-      info.width = (bits & 0x3FFF) + 1;
-      info.height = (bits >> 14 & 0x3FFF) + 1;
+      if (type == "VP8 ") {
+        info.width = Little(chunk, 6, 2) & 0x3FFF;
+        info.height = Little(chunk, 8, 2) & 0x3FFF;
+      } else {
+        const uint32_t bits = Little(chunk, 1, 4);
+        info.width = (bits & 0x3FFF) + 1;
+        info.height = (bits >> 14 & 0x3FFF) + 1;
+      }
     } else if (type == "EXIF") {
       const bool prefixed = Text(chunk, 0, 6) == absl::string_view("Exif\0\0", 6);
       info.orientation = ExifOrientation(prefixed ? chunk.subspan(6) : chunk);
     }
     at += 8 + length + length % 2;
   }
-  return pixels ? absl::StatusOr<ImageInfo>(info) : Damaged("WebP", "it holds no picture");
+  if (!pixels) {
+    return Damaged("WebP", "it holds no picture");
+  }
+  // The decoder goes by the canvas.
+  if (canvas.has_value() && *canvas != std::pair(info.width, info.height)) {
+    return Damaged("WebP", absl::StrCat("its canvas has ", canvas->first, " x ", canvas->second,
+                                        " pixels, its picture ", info.width, " x ", info.height));
+  }
+  return info;
 }
 
 absl::StatusOr<ImageInfo> ProbeBmp(Bytes b) {

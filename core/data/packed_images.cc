@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/parallel.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 
 namespace graft {
@@ -39,13 +40,19 @@ absl::Status Build(const std::filesystem::path& path, const std::filesystem::pat
         GRAFT_ASSIGN_OR_RETURN(
             const std::vector<uint8_t> bytes,
             ReadFile(dataset / std::string(PartFolder(entry.part)) / entry.path, ImageLimits().max_bytes));
+        if (Sha256Hex(bytes) != entry.sha256) {
+          return absl::DataLossError("its bytes aren't those of the manifest");
+        }
         return DecodeImageTo(bytes, image_size, interpolation,
                              absl::MakeSpan(buffer).subspan(static_cast<size_t>(i) * image_bytes, image_bytes));
       };
       if (absl::Status status = decode(); !status.ok()) {
         const std::lock_guard lock(mutex);
-        failure.Update(absl::DataLossError(absl::StrCat(
-            entry.path, " of the data set was readable when it was split and is no more: ", status.message())));
+        failure.Update(
+            absl::IsResourceExhausted(status)
+                ? status  // not the image's fault
+                : absl::DataLossError(absl::StrCat(
+                      entry.path, " of the data set isn't what it was when it was split: ", status.message())));
       }
     });
     GRAFT_RETURN_IF_ERROR(failure);

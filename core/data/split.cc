@@ -11,12 +11,14 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/file.h"
 #include "core/base/parallel.h"
 #include "core/base/sha256.h"
 #include "core/base/status.h"
+#include "nlohmann/json.hpp"
 
 namespace graft {
 namespace {
@@ -51,6 +53,11 @@ std::array<int64_t, 3> PartSizes(const SplitOptions& options, int64_t count) {
     ++sizes[static_cast<size_t>(remainders[i % 3].second)];
   }
   return sizes;
+}
+
+bool IsUtf8(const std::string& text) {
+  const auto replace = nlohmann::json::error_handler_t::replace;
+  return nlohmann::json::parse(nlohmann::json(text).dump(-1, ' ', false, replace)) == text;
 }
 
 // Marks copies: keeps the first of each content, and none when labels disagree.
@@ -237,6 +244,9 @@ absl::StatusOr<Manifest> SplitFolder(const std::filesystem::path& root, const st
   const auto scan = [&](const std::string& path) -> absl::StatusOr<Candidate> {
     Candidate candidate;
     candidate.path = path;
+    if (!IsUtf8(path)) {
+      return absl::InvalidArgumentError("its name isn't UTF-8; rename it");  // neither JSON nor Protobuf carries it
+    }
     GRAFT_ASSIGN_OR_RETURN(candidate.label, LabelOf(path, options.label_rule));
     GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(root / path, options.limits.max_bytes));
     GRAFT_RETURN_IF_ERROR(DecodeImage(bytes, options.limits).status());
@@ -259,7 +269,7 @@ absl::StatusOr<Manifest> SplitFolder(const std::filesystem::path& root, const st
     } else if (absl::IsResourceExhausted(candidate.status())) {
       stop.Update(candidate.status());  // out of memory or file handles: not the image's fault
     } else {
-      skipped.push_back({path, std::string(candidate.status().message())});
+      skipped.push_back({IsUtf8(path) ? path : absl::CHexEscape(path), std::string(candidate.status().message())});
     }
     stop.Update(progress({"scan", ++done, total, "files"}));
   });
