@@ -88,6 +88,9 @@ absl::StatusOr<cv::Mat> DecodeBgr(absl::Span<const uint8_t> bytes, const ImageIn
     return absl::InvalidArgumentError(absl::StrCat("the image is damaged: its header says ", info.width, " x ",
                                                    info.height, ", its data ", image.cols, " x ", image.rows));
   }
+  if (info.transparent_grey >= 0 && image.channels() == 1) {  // OpenCV sees to it in colour images only
+    image.setTo(image.depth() == CV_16U ? 65535 : 255, image == info.transparent_grey);
+  }
   if (image.depth() == CV_16U) {
     image.convertTo(image, CV_8U, 1.0 / 257.0);
   }

@@ -30,6 +30,8 @@ struct ImageInfo {
   int64_t width = 0;  // as stored, before EXIF orientation
   int64_t height = 0;
   int orientation = 1;  // EXIF: 1 to 8
+  // Of a grey PNG: the grey that stands for transparency (8 bits, or 16 where the image has 16); -1: none does.
+  int transparent_grey = -1;
 };
 
 // Reads headers only. INVALID_ARGUMENT: of another format, truncated, damaged in its structure, animated, or over a

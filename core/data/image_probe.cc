@@ -147,6 +147,8 @@ absl::StatusOr<ImageInfo> ProbePng(Bytes b) {
   ImageInfo info;
   info.format = ImageFormat::kPng;
   bool pixels = false;
+  int depth = 0;
+  bool grey = false;
   for (size_t at = 8;;) {
     if (b.size() - at < 12) {
       return Truncated("PNG");
@@ -167,6 +169,14 @@ absl::StatusOr<ImageInfo> ProbePng(Bytes b) {
     if (type == "IHDR") {
       info.width = Big(b, at + 8, 4);
       info.height = Big(b, at + 12, 4);
+      depth = b[at + 16];
+      grey = b[at + 17] == 0;
+    } else if (type == "tRNS" && grey && length == 2 && depth >= 1 && depth <= 16) {
+      const int most = (1 << depth) - 1;
+      info.transparent_grey = static_cast<int>(Big(b, at + 8, 2)) & most;
+      if (depth < 8) {
+        info.transparent_grey = info.transparent_grey * 255 / most;
+      }
     } else if (type == "IDAT") {
       pixels = true;
     } else if (type == "acTL") {

@@ -1,6 +1,8 @@
 #include "core/base/safetensors.h"
 
+#include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "core/base/json.h"
@@ -52,6 +54,45 @@ TEST_F(SafetensorsTest, RoundTripByReadAndByMap) {
   }
 }
 
+TEST_F(SafetensorsTest, TheHashFindsItsPlaceAmongAnyMetadata) {
+  const std::string zeros(64, '0');
+  const std::map<std::string, std::string> metadata = {
+      {"a", zeros}, {"b", "\"graft.sha256\":\"" + zeros}, {zeros, "key"}, {"z", zeros}};
+  ASSERT_THAT(WriteSafetensors(path(), {{zeros, DType::kU8, {5}, absl::MakeConstSpan(bytes_)}}, metadata), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Safetensors file, Safetensors::OpenSealed(path()));
+  for (const auto& [key, value] : metadata) {
+    EXPECT_EQ(file.Metadata(key), value) << key;
+  }
+  EXPECT_THAT(file.Get(zeros, DType::kU8, {5}), IsOk());
+}
+
+TEST_F(SafetensorsTest, FilesOfThePythonLibraryOpen) {
+  ASSERT_OK_AND_ASSIGN(const Safetensors rmsprop, Safetensors::Open(testing::Golden("rmsprop.safetensors")));
+  EXPECT_FALSE(rmsprop.sealed());
+  EXPECT_EQ(rmsprop.tensors().size(), 2U);
+  EXPECT_THAT(rmsprop.Get("gradients", DType::kF32, {20, 5}), IsOk());
+  EXPECT_THAT(rmsprop.Get("parameters", DType::kF32, {20, 5}), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Safetensors features, Safetensors::Open(testing::Golden("vgg16_features.safetensors")));
+  EXPECT_THAT(features.Get("rescale", DType::kF32, {16, 4, 4, 512}), IsOk());
+  EXPECT_THAT(features.Get("caffe", DType::kF32, {16, 4, 4, 512}), IsOk());
+}
+
+TEST_F(SafetensorsTest, NoTensorsAtAllIsAFileToo) {
+  ASSERT_THAT(WriteSafetensors(path(), {}, {}), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Safetensors file, Safetensors::OpenSealed(path(), Safetensors::Access::kMap));
+  EXPECT_TRUE(file.tensors().empty());
+}
+
+TEST_F(SafetensorsTest, ATensorWhoseBytesDoNotFitItsShapeIsNotWritten) {
+  // Together they fit.
+  EXPECT_THAT(WriteSafetensors(path(),
+                               {{"a", DType::kU8, {2}, absl::MakeConstSpan(bytes_).first(3)},
+                                {"b", DType::kU8, {3}, absl::MakeConstSpan(bytes_).first(2)}},
+                               {}),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("tensor a")));
+  EXPECT_FALSE(std::filesystem::exists(path()));
+}
+
 TEST_F(SafetensorsTest, GetNamesTheTensorAndWhatWasExpected) {
   WriteExample();
   ASSERT_OK_AND_ASSIGN(const Safetensors file, Safetensors::Open(path()));
@@ -90,6 +131,18 @@ TEST_F(SafetensorsTest, MalformedHeadersAreRefused) {
   const std::vector<std::pair<std::string, size_t>> cases = {
       {"", 0},
       {"nonsense", 0},
+      {std::string(100'000, '['), 0},
+      {R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}", 0},
+      {R"({"a":{"dtype":"F32","shape":[[[[[1]]]]],"data_offsets":[0,4]}})", 4},
+      // The same bytes twice.
+      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+       4},
+      {R"({"a":{"dtype":"F32","shape":[4611686018427387904,4,0],"data_offsets":[0,0]}})", 0},
+      {R"({"a":{"dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,0]}})", 0},
+      {R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4},
+      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}})", 4},
+      {R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}})", 4},
+      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}})", 4},
       {"[]", 0},
       {std::string(100, '[') + std::string(100, ']'), 0},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 8},  // bytes left over
@@ -136,6 +189,36 @@ TEST_F(SafetensorsTest, RandomMutationsOfAForeignFileNeverCrash) {
         EXPECT_EQ(static_cast<int64_t>(tensor.data.size()), tensor.elements() * DTypeSize(tensor.dtype));
       }
     }
+  }
+}
+
+TEST(SealedJsonTest, ComesBackAsItWasWritten) {
+  const testing::TempDir dir;
+  const nlohmann::json object = {{"text", "a \"quoted\" ü\n"},
+                                 {"large", uint64_t{18446744073709551615U}},
+                                 {"share", 0.1},
+                                 {"nested", {{"list", {1, -2, nullptr, true}}}},
+                                 {"sha256", "is replaced"}};
+  ASSERT_THAT(WriteSealedJson(dir / "x.json", object), IsOk());
+  ASSERT_OK_AND_ASSIGN(nlohmann::json found, ReadSealedJson(dir / "x.json"));
+  nlohmann::json expected = object;
+  expected["sha256"] = JsonFingerprint(object);
+  EXPECT_EQ(found, expected);
+  // What isn't UTF-8 or a number is replaced, not thrown at.
+  ASSERT_THAT(WriteSealedJson(dir / "x.json", {{"name", "caf\xE9"}, {"loss", std::nan("")}}), IsOk());
+  ASSERT_OK_AND_ASSIGN(found, ReadSealedJson(dir / "x.json"));
+  EXPECT_EQ(found["name"], "caf\xEF\xBF\xBD");
+  EXPECT_TRUE(found["loss"].is_null());
+}
+
+TEST(SealedJsonTest, WhatIsNotSealedIsRefusedHoweverDeep) {
+  const testing::TempDir dir;
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  for (const std::string& content : {std::string(), std::string("[]"), std::string("{}"),
+                                     std::string(R"({"sha256":7})"), deep, R"({"sha256":"x","a":)" + deep + "}"}) {
+    testing::WriteText(dir / "x.json", content);
+    EXPECT_THAT(ReadSealedJson(dir / "x.json"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("x.json")))
+        << content.substr(0, 30);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "core/data/packed_images.h"
 #include "tests/testing/files.h"
@@ -93,23 +94,62 @@ TEST(AssignPartsTest, TheOrderIsThatOfSha256OfSeedAndPath) {
     order[Sha256Hex(absl::StrCat("42\n", path))] = path;
   }
   std::vector<std::string> expected;
+  expected.reserve(order.size());
   for (const auto& [hash, path] : order) {
     expected.push_back(path);
   }
   EXPECT_THAT(Paths(manifest, Part::kValidation)[0], expected[2]);
   EXPECT_THAT(Paths(manifest, Part::kTest)[0], expected[3]);
+
+  ASSERT_OK_AND_ASSIGN(const Manifest known, AssignParts(Many({{"cat", 10}, {"dog", 10}}), {}, Counts(3, 2, 1)));
+  EXPECT_THAT(Paths(known, Part::kTrain),
+              ElementsAre("cat.0.jpg", "cat.3.jpg", "cat.8.jpg", "dog.2.jpg", "dog.4.jpg", "dog.5.jpg"));
+  EXPECT_THAT(Paths(known, Part::kValidation), ElementsAre("cat.4.jpg", "cat.6.jpg", "dog.0.jpg", "dog.9.jpg"));
+  EXPECT_THAT(Paths(known, Part::kTest), ElementsAre("cat.2.jpg", "dog.7.jpg"));
 }
 
 TEST(AssignPartsTest, FractionsRoundByTheLargestRemainder) {
   SplitOptions options;
   options.sizes = SplitFractions{0.6, 0.2, 0.2};
-  for (const auto& [count, sizes] :
-       {std::pair{10, std::array<int64_t, 3>{6, 2, 2}}, {11, {7, 2, 2}}, {5, {3, 1, 1}}, {99, {59, 20, 20}}}) {
+  for (const auto& [count, sizes] : {std::pair{10, std::array<int64_t, 3>{6, 2, 2}},
+                                     {11, {7, 2, 2}},
+                                     {5, {3, 1, 1}},
+                                     {99, {59, 20, 20}},
+                                     {101, {61, 20, 20}},
+                                     {104, {62, 21, 21}}}) {
     ASSERT_OK_AND_ASSIGN(const Manifest manifest, AssignParts(Many({{"a", count}, {"b", count}}), {}, options));
     EXPECT_EQ(manifest.Count(Part::kTrain, 0), sizes[0]) << count;
     EXPECT_EQ(manifest.Count(Part::kValidation, 0), sizes[1]) << count;
     EXPECT_EQ(manifest.Count(Part::kTest, 0), sizes[2]) << count;
   }
+}
+
+TEST(AssignPartsTest, FractionsBelowOneLeaveImagesUnused) {
+  SplitOptions options;
+  options.sizes = SplitFractions{0.3, 0.1, 0};
+  ASSERT_OK_AND_ASSIGN(const Manifest manifest, AssignParts(Many({{"a", 20}, {"b", 10}}), {}, options));
+  EXPECT_EQ(manifest.Count(Part::kTrain, 0), 6);
+  EXPECT_EQ(manifest.Count(Part::kValidation, 0), 2);
+  EXPECT_EQ(manifest.Count(Part::kTrain, 1), 3);
+  EXPECT_EQ(manifest.Count(Part::kValidation, 1), 1);
+  EXPECT_EQ(manifest.Count(Part::kTest), 0);
+  EXPECT_EQ(manifest.unused, 18);
+}
+
+TEST(AssignPartsTest, ANewFileMovesFewOthers) {
+  std::vector<Candidate> candidates = Many({{"cat", 40}, {"dog", 40}});
+  ASSERT_OK_AND_ASSIGN(const Manifest before, AssignParts(candidates, {}, Counts(20, 10, 10)));
+  candidates.push_back({"cat.new.jpg", "cat", Sha256Hex(absl::string_view("new")), 10});
+  ASSERT_OK_AND_ASSIGN(const Manifest after, AssignParts(candidates, {}, Counts(20, 10, 10)));
+  std::map<std::string, Part> parts;
+  for (const ManifestEntry& entry : before.entries) {
+    parts[entry.path] = entry.part;
+  }
+  int moved = 0;
+  for (const ManifestEntry& entry : after.entries) {
+    moved += parts.count(entry.path) > 0 && parts[entry.path] != entry.part ? 1 : 0;
+  }
+  EXPECT_LE(moved, 2);  // at most one over each border
 }
 
 TEST(AssignPartsTest, CopiesNeverCrossPartsAndAreNamed) {
@@ -206,6 +246,32 @@ TEST_F(SplitFolderTest, TheFoldersHoldWhatTheManifestSays) {
   EXPECT_THAT(skipped["README.md"], HasSubstr("not supported"));
 }
 
+// Neither JSON nor Protobuf could carry such a name; a manifest with another one would name a file that isn't there.
+TEST_F(SplitFolderTest, NamesThatAreNotUtf8AreSkipped) {
+  testing::WriteText(dir_ / "in/cat.\xFC.jpg", testing::ReadText(testing::Sample("cat.60.jpg")));
+  ASSERT_OK_AND_ASSIGN(const Manifest manifest, Split(Counts(6, 2, 2)));
+  ASSERT_EQ(manifest.skipped.size(), 1U);
+  EXPECT_EQ(manifest.skipped[0].path, "cat.\\xfc.jpg");
+  EXPECT_THAT(manifest.skipped[0].reason, HasSubstr("UTF-8"));
+  ASSERT_OK_AND_ASSIGN(const Manifest loaded, LoadManifest(dir_ / "out"));
+  EXPECT_EQ(loaded.skipped[0].path, manifest.skipped[0].path);
+}
+
+TEST(ListFilesTest, IsSortedByBytesAndLeavesOutHiddenOnesLinksAndTheLike) {
+  const testing::TempDir dir;
+  for (const char* name : {"b.jpg", "a/z.jpg", "a b.jpg", "B.jpg", "ü.jpg", ".hidden.jpg", ".git/x.jpg"}) {
+    testing::WriteText(dir / name, "x");
+  }
+  std::filesystem::create_symlink("b.jpg", dir / "link.jpg");
+  std::filesystem::create_directory_symlink("a", dir / "linked folder");
+  std::filesystem::create_directory(dir / "empty");
+  ASSERT_EQ(mkfifo((dir / "fifo.jpg").c_str(), 0600), 0);
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> files, ListFiles(dir.path(), 5));
+  EXPECT_THAT(files, ElementsAre("B.jpg", "a b.jpg", "a/z.jpg", "b.jpg", "ü.jpg"));
+  EXPECT_THAT(ListFiles(dir.path(), 4), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("more than 4")));
+  EXPECT_THAT(ListFiles(dir / "b.jpg", 4), StatusIs(absl::StatusCode::kNotFound, HasSubstr("b.jpg")));
+}
+
 TEST_F(SplitFolderTest, HardLinksShareTheFile) {
   SplitOptions options = Counts(6, 2, 2);
   options.hard_link = true;
@@ -251,6 +317,61 @@ TEST_F(SplitFolderTest, ManifestsComeBackAndDamageIsFound) {
   });
 }
 
+TEST(ManifestTest, ComesBackWhole) {
+  const testing::TempDir dir;
+  Manifest manifest;
+  manifest.labels = {"cat", "dog"};
+  manifest.entries = {{"cat.1.jpg", 0, Part::kTrain, "aa", 1},
+                      {"a \"b\"/dog.ü.jpg", 1, Part::kValidation, "bb", 2},
+                      {"dog.2.jpg", 1, Part::kTest, "cc", int64_t{1} << 40}};
+  manifest.skipped = {{"x.txt", "an unknown kind of file"}};
+  manifest.unused = 7;
+  ASSERT_OK_AND_ASSIGN(const std::string fingerprint, SaveManifest(manifest, dir.path()));
+  ASSERT_OK_AND_ASSIGN(const Manifest loaded, LoadManifest(dir.path()));
+  EXPECT_EQ(loaded.fingerprint, fingerprint);
+  EXPECT_EQ(loaded.labels, manifest.labels);
+  EXPECT_EQ(loaded.unused, 7);
+  ASSERT_EQ(loaded.entries.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(loaded.entries[i].path, manifest.entries[i].path);
+    EXPECT_EQ(loaded.entries[i].label, manifest.entries[i].label);
+    EXPECT_EQ(loaded.entries[i].part, manifest.entries[i].part);
+    EXPECT_EQ(loaded.entries[i].sha256, manifest.entries[i].sha256);
+    EXPECT_EQ(loaded.entries[i].bytes, manifest.entries[i].bytes);
+  }
+  ASSERT_EQ(loaded.skipped.size(), 1U);
+  EXPECT_EQ(loaded.skipped[0].reason, "an unknown kind of file");
+  manifest.unused = 8;
+  ASSERT_OK_AND_ASSIGN(const std::string other, SaveManifest(manifest, dir.path()));
+  EXPECT_NE(other, fingerprint);
+}
+
+// Sealed by the right hash, and still not a manifest.
+TEST(ManifestTest, DocumentsOfAnotherKindAreRefused) {
+  const testing::TempDir dir;
+  const nlohmann::json file = {{"file", "a"}, {"label", "cat"}, {"part", "train"}, {"sha256", "x"}, {"bytes", 1}};
+  const nlohmann::json good = {
+      {"labels", {"cat"}}, {"files", {file}}, {"skipped", nlohmann::json::array()}, {"unused", 0}};
+  const auto load = [&](const char* pointer, const nlohmann::json& value) {
+    nlohmann::json document = good;
+    document[nlohmann::json::json_pointer(pointer)] = value;
+    EXPECT_THAT(WriteSealedJson(dir / "manifest.json", document), IsOk());
+    return LoadManifest(dir.path());
+  };
+  EXPECT_THAT(load("/unused", 1), IsOk());
+  for (const auto& [pointer, value] : {std::pair<const char*, nlohmann::json>{"/labels", 7},
+                                       {"/files", 7},
+                                       {"/files/0", "a"},
+                                       {"/files/0/label", "bird"},
+                                       {"/files/0/part", "exam"},
+                                       {"/files/0/bytes", "many"},
+                                       {"/skipped", {1}},
+                                       {"/unused", nullptr}}) {
+    EXPECT_THAT(load(pointer, value), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("manifest.json"))) << pointer;
+  }
+  EXPECT_THAT(LoadManifest(dir / "none"), StatusIs(absl::StatusCode::kNotFound, _));
+}
+
 TEST_F(SplitFolderTest, PackedImagesAreDecodedOnceAndDamageIsRepaired) {
   ASSERT_OK_AND_ASSIGN(const Manifest manifest, Split(Counts(6, 2, 2)));
   int decodes = 0;
@@ -265,7 +386,7 @@ TEST_F(SplitFolderTest, PackedImagesAreDecodedOnceAndDamageIsRepaired) {
     ASSERT_EQ(images.size(), 20);
     for (const int64_t i : {int64_t{0}, int64_t{7}, int64_t{19}}) {
       const ManifestEntry& entry = manifest.entries[static_cast<size_t>(i)];
-      std::vector<uint8_t> expected(24 * 24 * 3);
+      std::vector<uint8_t> expected(size_t{24} * 24 * 3);
       ASSERT_THAT(DecodeImageTo(testing::ReadBytes(testing::Sample(entry.path)), 24, Interpolation::kNearest,
                                 absl::MakeSpan(expected)),
                   IsOk());
@@ -293,6 +414,17 @@ TEST_F(SplitFolderTest, PackedImagesAreDecodedOnceAndDamageIsRepaired) {
   decodes = 0;
   ASSERT_THAT(PackedImages::OpenOrBuild(dir_ / "out", other, 24, Interpolation::kNearest, 2, count), IsOk());
   EXPECT_GT(decodes, 0);
+  const ManifestEntry& changed = manifest.entries[2];
+  testing::WriteText(dir_ / "out" / std::string(PartFolder(changed.part)) / changed.path,
+                     testing::ReadText(testing::Sample("dog.70.jpg")));
+  EXPECT_THAT(PackedImages::OpenOrBuild(dir_ / "out", manifest, 32, Interpolation::kArea, 1, count),
+              StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr(changed.path), HasSubstr("manifest"))));
+  testing::WriteText(dir_ / "out" / std::string(PartFolder(changed.part)) / changed.path,
+                     testing::ReadText(testing::Sample(changed.path)));
+  const auto cancel = [](const ProgressUpdate&) { return absl::CancelledError("enough"); };
+  EXPECT_THAT(PackedImages::OpenOrBuild(dir_ / "out", manifest, 32, Interpolation::kArea, 1, cancel),
+              StatusIs(absl::StatusCode::kCancelled, "enough"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "out/cache/images-32-area.safetensors"));
   const ManifestEntry& gone = manifest.entries[4];
   std::filesystem::remove(dir_ / "out" / std::string(PartFolder(gone.part)) / gone.path);
   EXPECT_THAT(PackedImages::OpenOrBuild(dir_ / "out", manifest, 32, Interpolation::kArea, 1, count),

@@ -1,8 +1,10 @@
 #include "core/infer/batcher.h"
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <numeric>
+#include <thread>
 
 #include "tests/testing/files.h"
 
@@ -13,6 +15,7 @@ using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
 using ::testing::_;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // Answers with the first pixel of each image; runs only when the test lets it.
 class PuppetRunner : public BatchRunner {
@@ -109,6 +112,127 @@ TEST_F(BatcherTest, WhatWaitsForARunnerBecomesABatchAndEachGetsItsOwnAnswer) {
   EXPECT_LE(*std::max_element(batches.begin(), batches.end()), 4);
 }
 
+// With one decoding thread, whatever came before the gate is decoded when the gate's caller is asked about.
+class BlockedBatcherTest : public BatcherTest {
+ protected:
+  BlockedBatcherTest() {
+    options_.decode_threads = 1;
+    batcher_ = std::make_unique<Batcher>(options_);
+    running_ = Submit(batcher_.get(), runner_, &images_[0]);
+    runner_->WaitForBatches(1);
+  }
+  ~BlockedBatcherTest() override { runner_->Allow(100); }
+  void WaitUntilDecoded() {
+    std::promise<void> reached;
+    Answer gate = Submit(batcher_.get(), runner_, &images_[0], [&] {
+      reached.set_value();
+      return true;
+    });
+    reached.get_future().wait();
+    EXPECT_THAT(gate.get(), StatusIs(absl::StatusCode::kCancelled, _));
+  }
+
+  const std::vector<std::vector<uint8_t>> images_ = {GreyBmp(0),  GreyBmp(10), GreyBmp(20), GreyBmp(30),
+                                                     GreyBmp(40), GreyBmp(50), GreyBmp(60), GreyBmp(70)};
+  std::unique_ptr<Batcher> batcher_;
+  Answer running_;
+};
+
+TEST_F(BlockedBatcherTest, WhatGatheredRunsInFullBatches) {
+  std::vector<Answer> answers;
+  for (size_t i = 1; i < 8; ++i) {
+    answers.push_back(Submit(batcher_.get(), runner_, &images_[i]));
+  }
+  WaitUntilDecoded();
+  runner_->Allow(100);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_THAT(*answers[i].get(), ElementsAre(10.0F * static_cast<float>(i + 1)));
+  }
+  EXPECT_THAT(runner_->batches(), ElementsAre(1, 4, 3));
+}
+
+TEST_F(BlockedBatcherTest, ABatchGathersWhatWaitsForItsRunnerPastTheOthers) {
+  const auto other = std::make_shared<PuppetRunner>();
+  other->Allow(100);
+  std::vector<Answer> answers;
+  for (size_t i = 1; i < 6; ++i) {
+    answers.push_back(Submit(batcher_.get(), i % 2 == 1 ? runner_ : other, &images_[i]));
+  }
+  WaitUntilDecoded();
+  runner_->Allow(100);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_THAT(*answers[i].get(), ElementsAre(10.0F * static_cast<float>(i + 1)));
+  }
+  EXPECT_THAT(runner_->batches(), ElementsAre(1, 3));
+  EXPECT_THAT(other->batches(), ElementsAre(2));
+}
+
+TEST_F(BlockedBatcherTest, WhoLeavesAfterDecodingIsNotRunAndMovesNobodysAnswer) {
+  std::atomic<bool> gone = false;
+  std::vector<Answer> answers;
+  for (size_t i = 1; i < 4; ++i) {
+    answers.push_back(Submit(batcher_.get(), runner_, &images_[i], [&gone, i] { return i == 2 && gone; }));
+  }
+  WaitUntilDecoded();
+  gone = true;
+  runner_->Allow(100);
+  EXPECT_THAT(*answers[0].get(), ElementsAre(10.0F));
+  EXPECT_THAT(answers[1].get(), StatusIs(absl::StatusCode::kCancelled, _));
+  EXPECT_THAT(*answers[2].get(), ElementsAre(30.0F));
+  EXPECT_THAT(runner_->batches(), ElementsAre(1, 2));
+}
+
+TEST_F(BlockedBatcherTest, ABadImageHarmsNobodyWhoCameWithIt) {
+  const std::vector<uint8_t> bad(images_[1].begin(), images_[1].end() - 1);
+  Answer first = Submit(batcher_.get(), runner_, &images_[1]);
+  Answer second = Submit(batcher_.get(), runner_, &bad);
+  Answer third = Submit(batcher_.get(), runner_, &images_[3]);
+  EXPECT_THAT(second.get(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("truncated")));
+  WaitUntilDecoded();
+  runner_->Allow(100);
+  EXPECT_THAT(*first.get(), ElementsAre(10.0F));
+  EXPECT_THAT(*third.get(), ElementsAre(30.0F));
+  EXPECT_THAT(runner_->batches(), ElementsAre(1, 2));
+}
+
+TEST_F(BlockedBatcherTest, ARunnersErrorReachesEveryCallerOfTheBatchAndNoOther) {
+  const auto broken = std::make_shared<PuppetRunner>();
+  broken->Fail(absl::InternalError("broken"));
+  broken->Allow(100);
+  std::vector<Answer> failed;
+  for (size_t i = 1; i < 4; ++i) {
+    failed.push_back(Submit(batcher_.get(), broken, &images_[i]));
+  }
+  Answer fine = Submit(batcher_.get(), runner_, &images_[4]);
+  WaitUntilDecoded();
+  runner_->Allow(100);
+  for (Answer& answer : failed) {
+    EXPECT_THAT(answer.get(), StatusIs(absl::StatusCode::kInternal, "broken"));
+  }
+  EXPECT_THAT(*fine.get(), ElementsAre(40.0F));
+  EXPECT_THAT(broken->batches(), ElementsAre(3));
+}
+
+TEST_F(BlockedBatcherTest, ShuttingDownRunsNothingMore) {
+  std::vector<Answer> waiting;
+  for (size_t i = 1; i < options_.max_waiting; ++i) {
+    waiting.push_back(Submit(batcher_.get(), runner_, &images_[1]));
+  }
+  Batcher* batcher = batcher_.get();
+  std::thread end([&] { batcher_.reset(); });
+  // It is full, and as long as the runner is blocked it isn't gone; so this ends when shutting down has begun.
+  while (!absl::IsUnavailable(Submit(batcher, runner_, &images_[1]).get().status())) {
+    std::this_thread::yield();
+  }
+  runner_->Allow(100);
+  end.join();
+  EXPECT_THAT(running_.get(), IsOk());
+  for (Answer& answer : waiting) {
+    EXPECT_THAT(answer.get(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("shutting down")));
+  }
+  EXPECT_THAT(runner_->batches(), ElementsAre(1));
+}
+
 TEST_F(BatcherTest, RunnersDoNotShareABatch) {
   const auto other = std::make_shared<PuppetRunner>();
   other->Allow(100);
@@ -172,26 +296,6 @@ TEST_F(BatcherTest, SaysOnceThatItIsIdleAfterWork) {
   Batcher batcher(options_);
   EXPECT_THAT(Submit(&batcher, runner_, &image).get(), IsOk());
   idle.get_future().wait();
-}
-
-TEST_F(BatcherTest, ShuttingDownAnswersWhoWaits) {
-  const std::vector<uint8_t> image = GreyBmp(7);
-  auto batcher = std::make_unique<Batcher>(options_);
-  Answer running = Submit(batcher.get(), runner_, &image);
-  runner_->WaitForBatches(1);
-  std::vector<Answer> waiting;
-  for (int i = 0; i < 6; ++i) {
-    waiting.push_back(Submit(batcher.get(), runner_, &image));
-  }
-  std::thread end([&] { batcher.reset(); });
-  // Whether the rest is run first is the batcher's choice; that each is answered is not.
-  runner_->Allow(100);
-  end.join();
-  EXPECT_THAT(running.get(), IsOk());
-  for (Answer& answer : waiting) {
-    const auto result = answer.get();
-    EXPECT_TRUE(result.ok() || absl::IsUnavailable(result.status())) << result.status();
-  }
 }
 
 }  // namespace
