@@ -15,6 +15,14 @@ void KeepFreedMemory();
 // Sets the number of threads that LibTorch uses when called from this thread (the setting is per thread).
 void SetTorchThreads(int threads);
 
+// Who computes 3x3 convolutions on the CPU, in this process.
+enum class ConvolutionAlgorithm {
+  kAuto,      // whichever is faster: timed for each layer, once (training: kWinograd)
+  kWinograd,  // our kernels, see core/kernels/conv3x3.h; oneDNN on CPUs that they aren't for
+  kOneDnn,
+};
+void SetConvolutionAlgorithm(ConvolutionAlgorithm algorithm);
+
 // "cpu" or "cuda:N" for "auto", "cpu", "cuda" or "cuda:N"; FAILED_PRECONDITION when that device isn't there.
 absl::StatusOr<std::string> ResolveDevice(const std::string& device);
 

@@ -49,6 +49,11 @@ using Type = LayerSpec::Type;
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 
+// Of blue, green, red; of red, green, blue.
+constexpr std::array<float, 3> kCaffeMean = {103.939F, 116.779F, 123.68F};
+constexpr std::array<float, 3> kTorchvisionMean = {0.485F, 0.456F, 0.406F};
+constexpr std::array<float, 3> kTorchvisionDeviation = {0.229F, 0.224F, 0.225F};
+
 // Keras's default: uniform in +-sqrt(6 / (inputs + outputs)).
 torch::Tensor GlorotUniform(at::IntArrayRef shape, int64_t fan_in, int64_t fan_out) {
   const double limit = std::sqrt(6.0 / static_cast<double>(fan_in + fan_out));
@@ -59,27 +64,37 @@ torch::Tensor GlorotUniform(at::IntArrayRef shape, int64_t fan_in, int64_t fan_o
 
 torch::Tensor InputTensor(absl::Span<const uint8_t> images, int64_t count, int64_t size, Preprocessing preprocessing,
                           const torch::Device& device) {
-  torch::Tensor bytes = torch::from_blob(const_cast<uint8_t*>(images.data()), {count, size, size, 3}, torch::kUInt8);
-  torch::Tensor x = bytes.to(device).to(torch::kFloat).permute({0, 3, 1, 2});
-  switch (preprocessing) {
-    case Preprocessing::kAuto:  // resolved before it comes here; rescaling is what it means without a trunk
-    case Preprocessing::kRescale:
-      return x.div_(255);
-    case Preprocessing::kCaffe:
-      return x.flip(1)
-          .contiguous(kChannelsLast)
-          .sub_(torch::tensor({103.939F, 116.779F, 123.68F}, device).view({1, 3, 1, 1}));
-    case Preprocessing::kTorchvision:
-      return x.div_(255)
-          .sub_(torch::tensor({0.485F, 0.456F, 0.406F}, device).view({1, 3, 1, 1}))
-          .div_(torch::tensor({0.229F, 0.224F, 0.225F}, device).view({1, 3, 1, 1}));
+  // Each channel's 256 possible values.
+  std::array<std::array<float, 256>, 3> values{};
+  for (int channel = 0; channel < 3; ++channel) {
+    for (int byte = 0; byte < 256; ++byte) {
+      const auto value = static_cast<float>(byte);
+      const auto c = static_cast<size_t>(channel);
+      values[c][static_cast<size_t>(byte)] = preprocessing == Preprocessing::kCaffe ? value - kCaffeMean[c]
+                                             : preprocessing == Preprocessing::kTorchvision
+                                                 ? (value / 255 - kTorchvisionMean[c]) / kTorchvisionDeviation[c]
+                                                 : value / 255;
+    }
   }
-  return x;
+  // Caffe's channels are in the order blue, green, red.
+  const int first = preprocessing == Preprocessing::kCaffe ? 2 : 0;
+  torch::Tensor x = torch::empty({count, size, size, 3});
+  auto* const out = x.data_ptr<float>();
+  at::parallel_for(0, count * size * size, 1 << 14, [&](int64_t from, int64_t to) {
+    for (int64_t pixel = from; pixel < to; ++pixel) {
+      const uint8_t* const rgb = images.data() + pixel * 3;
+      out[pixel * 3] = values[0][rgb[first]];
+      out[pixel * 3 + 1] = values[1][rgb[1]];
+      out[pixel * 3 + 2] = values[2][rgb[2 - first]];
+    }
+  });
+  return x.permute({0, 3, 1, 2}).to(device);
 }
 
 Network::Network(std::vector<LayerSpec> layers, std::array<int64_t, 3> input) : layers_(std::move(layers)) {
   std::vector<int64_t> shape(input.begin(), input.end());  // of one image, channels last
-  for (const LayerSpec& layer : layers_) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const LayerSpec& layer = layers_[i];
     Parameters p;
     if (layer.type == Type::kConv2D) {
       p.weight = GlorotUniform({layer.size, shape[2], 3, 3}, 9 * shape[2], 9 * layer.size).contiguous(kChannelsLast);
@@ -96,6 +111,10 @@ Network::Network(std::vector<LayerSpec> layers, std::array<int64_t, 3> input) : 
       p.weight = register_parameter(absl::StrCat(layer.name, "_weight"), p.weight);
       p.bias = register_parameter(absl::StrCat(layer.name, "_bias"), torch::zeros({layer.size}));
     }
+    if (layer.type == Type::kConv2D) {
+      const bool pool = i + 1 < layers_.size() && layers_[i + 1].type == Type::kMaxPooling2D;
+      p.convolution = std::make_unique<Convolution>(p.weight, p.bias, layer.padding, pool);
+    }
     parameters_.push_back(std::move(p));
   }
 }
@@ -106,10 +125,9 @@ torch::Tensor Network::Forward(torch::Tensor x) {
     const Parameters& p = parameters_[i];
     switch (layer.type) {
       case Type::kConv2D:
-        x = torch::conv2d(x, p.weight, p.bias, 1, layer.padding).relu_();
+        x = p.convolution->Forward(x);
         break;
-      case Type::kMaxPooling2D:
-        x = torch::max_pool2d(x, 2);
+      case Type::kMaxPooling2D:  // every one follows a convolution, which has done it
         break;
       case Type::kFlatten:
         // In the order height, width, channels, as Keras flattens: free of copies in channels_last memory.

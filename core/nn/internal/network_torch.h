@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/base/safetensors.h"
+#include "core/nn/internal/convolution_torch.h"
 #include "core/nn/variants.h"
 
 namespace graft::internal {
@@ -39,6 +41,7 @@ class Network : public torch::nn::Module {
   struct Parameters {
     torch::Tensor weight;
     torch::Tensor bias;
+    std::unique_ptr<Convolution> convolution;  // null for other layers
   };
   std::vector<LayerSpec> layers_;
   std::vector<Parameters> parameters_;  // one a layer; undefined where it has none

@@ -1,0 +1,170 @@
+// Networks on our own kernels and on oneDNN, against LibTorch in float64.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/base/safetensors.h"
+#include "core/nn/internal/convolution_torch.h"
+#include "core/nn/internal/network_torch.h"
+#include "core/nn/runtime.h"
+#include "core/nn/trunk.h"
+#include "tests/testing/files.h"
+
+namespace graft {
+namespace {
+
+constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
+
+// The same convolution in LibTorch's own operators, in the type of its tensors.
+torch::Tensor Reference(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, int64_t padding,
+                        bool pool) {
+  const torch::Tensor y = torch::conv2d(x, weight, bias, 1, padding).relu();
+  return pool ? torch::max_pool2d(y, 2) : y;
+}
+
+double Error(const torch::Tensor& found, const torch::Tensor& expected) {
+  return ((found.to(torch::kDouble) - expected).abs().max() / expected.abs().max()).item<double>();
+}
+
+double RelativeL2(const torch::Tensor& found, const torch::Tensor& expected) {
+  return ((found.to(torch::kDouble) - expected).norm() / expected.norm()).item<double>();
+}
+
+class AlgorithmTest : public ::testing::TestWithParam<ConvolutionAlgorithm> {
+ protected:
+  void SetUp() override {
+    SetTorchThreads(2);
+    SetConvolutionAlgorithm(GetParam());
+  }
+  void TearDown() override { SetConvolutionAlgorithm(ConvolutionAlgorithm::kAuto); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Algorithms, AlgorithmTest,
+                         ::testing::Values(ConvolutionAlgorithm::kAuto, ConvolutionAlgorithm::kWinograd,
+                                           ConvolutionAlgorithm::kOneDnn));
+
+TEST_P(AlgorithmTest, FeaturesOfRealPhotographsAreThoseOfFloat64) {
+  const std::filesystem::path weights = std::filesystem::path(GRAFT_BINARY_DIR) / "share/graft/weights";
+  ASSERT_OK_AND_ASSIGN(const auto trunk, Trunk::Load("vgg16", weights, "cpu"));
+  ASSERT_OK_AND_ASSIGN(const Safetensors images, Safetensors::Open(testing::Golden("resize.safetensors")));
+  ASSERT_OK_AND_ASSIGN(const TensorView pixels, images.Get("resized", DType::kU8, {16, 150, 150, 3}));
+  constexpr int64_t kCount = 2;
+  const auto bytes = absl::MakeConstSpan(pixels.data).first(kCount * 150 * 150 * 3);
+  torch::Tensor found = torch::empty({kCount, 4, 4, 512});
+  ASSERT_THAT(trunk->Extract(bytes, kCount, 150, Preprocessing::kCaffe,
+                             absl::MakeSpan(found.data_ptr<float>(), static_cast<size_t>(found.numel()))),
+              testing::IsOk());
+
+  torch::NoGradGuard no_grad;
+  ASSERT_OK_AND_ASSIGN(const Safetensors file, Safetensors::Open(weights / "vgg16.safetensors"));
+  torch::Tensor x =
+      internal::InputTensor(bytes, kCount, 150, Preprocessing::kCaffe, torch::kCPU).to(torch::kDouble).contiguous();
+  int layer = 0;
+  for (const auto& [convolutions, pool_after] : {std::pair{2, 5}, {2, 10}, {3, 17}, {3, 24}, {3, 31}}) {
+    for (int c = 0; c < convolutions; ++c) {
+      torch::Tensor parameter[2];
+      for (int p = 0; p < 2; ++p) {
+        const TensorView* const view = file.Find(absl::StrCat("features.", layer, p == 0 ? ".weight" : ".bias"));
+        ASSERT_NE(view, nullptr) << layer;
+        parameter[p] =
+            torch::from_blob(const_cast<uint8_t*>(view->data.data()), view->shape, torch::kFloat).to(torch::kDouble);
+      }
+      x = Reference(x, parameter[0], parameter[1], 1, c + 1 == convolutions);
+      layer += 2;
+    }
+    ++layer;
+    EXPECT_EQ(layer, pool_after);
+  }
+  const double error = Error(found, x.permute({0, 2, 3, 1}));
+  RecordProperty("error", std::to_string(error));
+  std::cout << "error of features: " << error << "\n";
+  EXPECT_LT(error, 1e-5);
+}
+
+// Two layers, so that the gradient of an input counts too.
+struct Layers {
+  std::vector<torch::Tensor> parameters;
+
+  Layers() {
+    torch::manual_seed(3);
+    const torch::TensorOptions options;
+    for (const auto& [in, out] : {std::pair<int64_t, int64_t>{3, 16}, {16, 40}, {40, 64}}) {
+      parameters.push_back(torch::randn({out, in, 3, 3}).mul_(std::sqrt(2.0 / (9.0 * in))).contiguous(kChannelsLast));
+      parameters.push_back(torch::randn({out}).mul_(0.1));
+    }
+    for (torch::Tensor& p : parameters) {
+      p.set_requires_grad(true);
+    }
+  }
+};
+
+std::vector<torch::Tensor> GradientsInFloat64(const Layers& layers, const torch::Tensor& x, const torch::Tensor& top) {
+  std::vector<torch::Tensor> p;
+  for (const torch::Tensor& parameter : layers.parameters) {
+    p.push_back(parameter.detach().to(torch::kDouble).contiguous().set_requires_grad(true));
+  }
+  torch::Tensor y = Reference(x.to(torch::kDouble).contiguous(), p[0], p[1], 0, true);
+  y = Reference(y, p[2], p[3], 1, false);
+  y = Reference(y, p[4], p[5], 0, true);
+  (y * top.to(torch::kDouble)).sum().backward();
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& parameter : p) {
+    gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+std::vector<torch::Tensor> GradientsOf(ConvolutionAlgorithm algorithm, const torch::Tensor& x,
+                                       const torch::Tensor& top) {
+  SetConvolutionAlgorithm(algorithm);
+  const Layers layers;
+  const auto& p = layers.parameters;
+  internal::Convolution first(p[0], p[1], 0, true);
+  internal::Convolution second(p[2], p[3], 1, false);
+  internal::Convolution third(p[4], p[5], 0, true);
+  (third.Forward(second.Forward(first.Forward(x))) * top).sum().backward();
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kAuto);
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& parameter : p) {
+    gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+TEST(GradientTest, AreAsCloseToFloat64AsOneDnns) {
+  SetTorchThreads(2);
+  torch::manual_seed(4);
+  const torch::Tensor x = torch::rand({5, 3, 39, 33}).contiguous(kChannelsLast);
+  const torch::Tensor top = torch::randn({5, 64, 8, 6}).contiguous(kChannelsLast);
+  const auto expected = GradientsInFloat64(Layers(), x, top);
+  const auto own = GradientsOf(ConvolutionAlgorithm::kWinograd, x, top);
+  const auto onednn = GradientsOf(ConvolutionAlgorithm::kOneDnn, x, top);
+  double own_worst = 0;
+  double onednn_worst = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    own_worst = std::max(own_worst, RelativeL2(own[i], expected[i]));
+    onednn_worst = std::max(onednn_worst, RelativeL2(onednn[i], expected[i]));
+  }
+  std::cout << "worst gradient: ours " << own_worst << ", oneDNN's " << onednn_worst << "\n";
+  EXPECT_LT(own_worst, 3 * onednn_worst);
+  EXPECT_LT(own_worst, 1e-5);
+}
+
+TEST(GradientTest, ValidationAfterAStepSeesTheNewWeights) {
+  SetTorchThreads(2);
+  Layers layers;
+  internal::Convolution convolution(layers.parameters[2], layers.parameters[3], 1, false);
+  const torch::Tensor x = torch::rand({2, 16, 12, 12}).contiguous(kChannelsLast);
+  for (int step = 0; step < 2; ++step) {
+    convolution.Forward(x).sum().backward();
+    torch::NoGradGuard no_grad;
+    layers.parameters[2].sub_(layers.parameters[2].grad(), 1e-4);
+    const torch::Tensor expected = Reference(x, layers.parameters[2], layers.parameters[3], 1, false);
+    EXPECT_LT(Error(convolution.Forward(x), expected.to(torch::kDouble)), 1e-5) << step;
+  }
+}
+
+}  // namespace
+}  // namespace graft
