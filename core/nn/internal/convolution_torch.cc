@@ -28,6 +28,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
+constexpr size_t kOneDnnShapes = 4;  // of inputs, that a layer keeps its weights in oneDNN's order for
 
 kernels::FilterView View(const torch::Tensor& weight) {
   return {weight.data_ptr<float>(), weight.stride(0), weight.stride(2), weight.stride(3), weight.stride(1)};
@@ -166,7 +167,7 @@ torch::Tensor Convolution::Forward(const torch::Tensor& input) {
     {
       const std::lock_guard lock(mutex_);
       own_filter_.reset();
-      onednn_filter_.reset();
+      onednn_filters_.clear();
     }
     if (own) {
       return ConvolutionFunction::apply(x, weight_, bias_, padding_, pool_);
@@ -202,10 +203,18 @@ torch::Tensor Convolution::OneDnn(const torch::Tensor& x) {
   const int64_t paddings[] = {padding_, padding_};
   {
     const std::lock_guard lock(mutex_);
-    if (!onednn_filter_.defined()) {
-      onednn_filter_ = ReorderConvolutionWeight().call(weight_.detach(), paddings, {1, 1}, {1, 1}, 1, x.sizes());
+    // With weights in the order for another shape, oneDNN would reorder them in every call.
+    const auto known = std::find_if(onednn_filters_.begin(), onednn_filters_.end(),
+                                    [&](const auto& entry) { return entry.first == x.sizes(); });
+    if (known != onednn_filters_.end()) {
+      filter = known->second;
+    } else {
+      filter = ReorderConvolutionWeight().call(weight_.detach(), paddings, {1, 1}, {1, 1}, 1, x.sizes());
+      if (onednn_filters_.size() == kOneDnnShapes) {
+        onednn_filters_.erase(onednn_filters_.begin());
+      }
+      onednn_filters_.emplace_back(x.sizes().vec(), filter);
     }
-    filter = onednn_filter_;
   }
   const torch::Tensor y = PointwiseConvolution().call(x, filter, bias_, paddings, {1, 1}, {1, 1}, 1, "relu",
                                                       c10::List<std::optional<at::Scalar>>(), "");
@@ -227,15 +236,15 @@ int64_t Convolution::OwnFromBatch(const torch::Tensor& x) {
     const torch::Tensor zeros = Empty(batch, x.size(1), x.size(2), x.size(3)).zero_();
     Own(zeros);
     OneDnn(zeros);
-    if (BestSeconds([&] { Own(zeros); }) <= BestSeconds([&] { OneDnn(zeros); })) {
+    // oneDNN must be clearly ahead: it would take memory for another copy of the weights.
+    if (BestSeconds([&] { Own(zeros); }) <= 1.1 * BestSeconds([&] { OneDnn(zeros); })) {
       break;
     }
   }
   const int64_t from = batch <= kLargest ? batch : std::numeric_limits<int64_t>::max();
   const std::lock_guard lock(mutex_);
-  if (from == 1) {
-    onednn_filter_.reset();
-  } else if (from > kLargest) {
+  onednn_filters_.clear();
+  if (from > kLargest) {
     own_filter_.reset();
   }
   own_from_batch_[size] = from;

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 namespace graft::internal {
 
@@ -41,7 +42,7 @@ class Convolution {
   std::mutex mutex_;
   // Guarded by mutex_. Made of the weights when first needed; dropped when they are trained.
   torch::Tensor own_filter_;
-  torch::Tensor onednn_filter_;
+  std::vector<std::pair<std::vector<int64_t>, torch::Tensor>> onednn_filters_;  // by the input's shape; newest last
   std::map<std::pair<int64_t, int64_t>, int64_t> own_from_batch_;  // by height and width
 };
 
