@@ -1,7 +1,6 @@
 # Outside dependencies: Debian packages, and LibTorch (LibTorch.cmake).
 
 find_package(Threads REQUIRED)
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(OpenSSL REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(absl REQUIRED)

@@ -1,5 +1,5 @@
-// How long users wait: the trunk, an epoch of each variant, a photograph over gRPC. Two threads unless
-// GRAFT_BENCH_THREADS says otherwise. tests/bench/compare.py runs this beside Keras.
+// How long users wait: the trunk, an epoch of each variant, features from files, a photograph over gRPC. Two threads
+// unless GRAFT_BENCH_THREADS says otherwise. tests/bench/run runs this beside other systems.
 #include <benchmark/benchmark.h>
 #include <grpcpp/grpcpp.h>
 
@@ -13,18 +13,15 @@
 #include "core/infer/engine.h"
 #include "core/nn/runtime.h"
 #include "core/nn/trunk.h"
+#include "core/train/features.h"
 #include "core/train/trainer.h"
 #include "graft/v1/prediction.grpc.pb.h"
 #include "server/log.h"
 #include "server/server.h"
+#include "tests/bench/bench.h"
 
 namespace graft {
 namespace {
-
-int Threads() {
-  const char* text = std::getenv("GRAFT_BENCH_THREADS");
-  return text == nullptr ? 2 : std::atoi(text);
-}
 
 std::filesystem::path Weights() { return std::filesystem::path(GRAFT_BINARY_DIR) / "share/graft/weights"; }
 std::filesystem::path Samples() { return std::filesystem::path(GRAFT_SOURCE_DIR) / "samples"; }
@@ -37,7 +34,7 @@ struct Dataset {
     std::filesystem::create_directories(folder);
     SplitOptions options;
     options.sizes = SplitCounts{120, 40, 40};
-    options.threads = Threads();
+    options.threads = BenchThreads();
     manifest = SplitFolder(Samples(), folder, options, [](const ProgressUpdate&) { return absl::OkStatus(); }).value();
   }
   ~Dataset() { std::filesystem::remove_all(folder); }
@@ -49,20 +46,54 @@ const Dataset& SampleDataset() {
 }
 
 void BM_Trunk(benchmark::State& state) {
-  SetTorchThreads(Threads());
+  SetTorchThreads(BenchThreads());
   static const auto trunk = Trunk::Load("vgg16", Weights(), "cpu").value();
-  const int64_t count = state.range(0);
-  std::vector<uint8_t> images(static_cast<size_t>(count) * 150 * 150 * 3, 100);
-  std::vector<float> out(static_cast<size_t>(count * trunk->dimension(150)));
-  for (auto _ : state) {
-    const absl::Status status = trunk->Extract(images, count, 150, Preprocessing::kCaffe, absl::MakeSpan(out));
+  const int64_t side = state.range(0);
+  const int64_t count = state.range(1);
+  std::vector<uint8_t> images(static_cast<size_t>(count * side * side * 3), 100);
+  std::vector<float> out(static_cast<size_t>(count * trunk->dimension(static_cast<int>(side))));
+  const auto extract = [&] {
+    const absl::Status status =
+        trunk->Extract(images, count, static_cast<int>(side), Preprocessing::kCaffe, absl::MakeSpan(out));
     if (!status.ok()) {
       state.SkipWithError(std::string(status.message()).c_str());
     }
+  };
+  extract();  // chooses the algorithms
+  for (auto _ : state) {
+    extract();
   }
   state.SetItemsProcessed(state.iterations() * count);
 }
-BENCHMARK(BM_Trunk)->Arg(1)->Arg(30)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(BM_Trunk)
+    ->ArgNames({"side", "batch"})
+    ->ArgsProduct({{150}, {1, 30}})
+    ->ArgsProduct({{96, 224}, {8}})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
+// The sample photographs, from their files to the safetensors file with their features.
+void BM_FeaturesFromFiles(benchmark::State& state) {
+  const Dataset& dataset = SampleDataset();
+  SetTorchThreads(BenchThreads());
+  const auto trunk = Trunk::Load("vgg16", Weights(), "cpu").value();
+  FeatureOptions options;
+  options.threads = BenchThreads();
+  const auto extract = [&] {
+    std::filesystem::remove_all(dataset.folder / "cache");
+    const auto features = Features::OpenOrExtract(dataset.folder, dataset.manifest, *trunk, options,
+                                                  [](const ProgressUpdate&) { return absl::OkStatus(); });
+    if (!features.ok()) {
+      state.SkipWithError(std::string(features.status().message()).c_str());
+    }
+  };
+  extract();
+  for (auto _ : state) {
+    extract();
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(dataset.manifest.entries.size()));
+}
+BENCHMARK(BM_FeaturesFromFiles)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
 
 // An epoch of 240 images in steps of 30, and its validation on 80: the second of two, when everything is warm.
 void BM_Epoch(benchmark::State& state, const std::string& variant) {
@@ -71,7 +102,7 @@ void BM_Epoch(benchmark::State& state, const std::string& variant) {
   request.variant = *FindVariant(variant);
   request.options = request.variant->defaults;
   request.options.epochs = variant == "basic_cnn" ? 3 : 10;
-  request.options.threads = Threads();
+  request.options.threads = BenchThreads();
   request.options.device = "cpu";
   request.dataset = dataset.folder;
   request.manifest = &dataset.manifest;
@@ -113,7 +144,7 @@ void BM_ClassifyOverGrpc(benchmark::State& state) {
   request.variant = *FindVariant("vgg16_features");
   request.options = request.variant->defaults;
   request.options.epochs = 1;
-  request.options.threads = Threads();
+  request.options.threads = BenchThreads();
   request.options.device = "cpu";
   request.dataset = dataset.folder;
   request.manifest = &dataset.manifest;
@@ -137,9 +168,9 @@ void BM_ClassifyOverGrpc(benchmark::State& state) {
   options.data_dir = data;
   options.weights_dir = Weights();
   options.worker_program = "graft-worker";
-  options.threads = Threads();
+  options.threads = BenchThreads();
   (void)options.Resolve();
-  const auto server = Server::Start(options, MakeTorchEngine({Weights(), "cpu", Threads()}).value()).value();
+  const auto server = Server::Start(options, MakeTorchEngine({Weights(), "cpu", BenchThreads()}).value()).value();
   const auto stub = v1::PredictionService::NewStub(
       grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), grpc::InsecureChannelCredentials()));
   v1::ClassifyRequest classify;

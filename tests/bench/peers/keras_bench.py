@@ -1,11 +1,12 @@
-"""The same work in Keras: the trunk on 1 and 30 images, an epoch of basic_cnn and of the dense head, decode and resize.
+"""The same work in Keras: trunk, training steps, epochs, decoding, augmentation, features from files.
 
 usage: keras_bench.py SAMPLES_DIR VGG16.safetensors THREADS    prints JSON: name -> milliseconds (minimum of several)
-needs: tensorflow-cpu, pillow, safetensors
 """
 import json
 import os
+import pathlib
 import sys
+import tempfile
 import time
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -13,16 +14,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 samples, weights, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 tf.config.threading.set_intra_op_parallelism_threads(threads)
 tf.config.threading.set_inter_op_parallelism_threads(threads)
-results = {}
+results = {"version": f"Keras {keras.__version__} (TensorFlow {tf.__version__})"}
 
 
 def best(name, repeats, call):
+    call()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -31,16 +34,51 @@ def best(name, repeats, call):
     results[name] = min(times) * 1000
 
 
-vgg = keras.applications.VGG16(include_top=False, weights=None, input_shape=(150, 150, 3))
-tensors = load_file(weights)
-convolutions = [layer for layer in vgg.layers if isinstance(layer, layers.Conv2D)]
-for layer, n in zip(convolutions, [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]):
-    layer.set_weights([tensors[f"features.{n}.weight"].transpose(2, 3, 1, 0), tensors[f"features.{n}.bias"]])
-forward = tf.function(lambda x: vgg(x, training=False))
-for count in (1, 30):
-    x = tf.random.uniform((count, 150, 150, 3)) * 255
-    forward(x)
-    best(f"BM_Trunk/{count}", 20 if count == 1 else 4, lambda: forward(x).numpy())
+def trunk(side):
+    vgg = keras.applications.VGG16(include_top=False, weights=None, input_shape=(side, side, 3))
+    tensors = load_file(weights)
+    convolutions = [layer for layer in vgg.layers if isinstance(layer, layers.Conv2D)]
+    for layer, n in zip(convolutions, [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]):
+        layer.set_weights([tensors[f"features.{n}.weight"].transpose(2, 3, 1, 0), tensors[f"features.{n}.bias"]])
+    return vgg
+
+
+for side, count in ((150, 1), (150, 30), (96, 8), (224, 8)):
+    vgg = trunk(side)
+    forward = tf.function(lambda x: vgg(x, training=False))
+    x = tf.random.uniform((count, side, side, 3)) * 255
+    best(f"BM_Trunk/side:{side}/batch:{count}", 10 if count == 1 else 2, lambda: forward(x).numpy())
+
+vgg = trunk(150)
+x = tf.random.uniform((30, 150, 150, 3))
+
+
+def step_of(variables):
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(vgg(x, training=True))
+        return tape.gradient(loss, variables)
+    return step
+
+
+step = step_of(vgg.trainable_variables)
+best("BM_TrunkStep/all", 1, lambda: [g.numpy() for g in step(x)])
+top = step_of([v for v in vgg.trainable_variables if "block4" in v.path or "block5" in v.path])
+best("BM_TrunkStep/blocks_4_and_5", 1, lambda: [g.numpy() for g in top(x)])
+
+
+# From files to features in a file, as the write-up does: generator, predict, save.
+def features_from_files():
+    files = sorted(pathlib.Path(samples).glob("*.jpg"))
+    images = np.stack([np.asarray(Image.open(f).convert("RGB").resize((150, 150), Image.NEAREST)) for f in files])
+    prepared = keras.applications.vgg16.preprocess_input(images.astype("float32"))
+    features = vgg.predict(prepared, batch_size=30, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        save_file({"features": features.reshape(len(files), -1)}, os.path.join(folder, "features.safetensors"))
+
+
+best("BM_FeaturesFromFiles", 1, features_from_files)
 
 
 def compile_and_fit(name, model, rate, train, validation, epochs):
@@ -77,4 +115,10 @@ compile_and_fit("BM_Epoch/vgg16_features", head, 1e-4, features(240), features(8
 
 path = os.path.join(samples, "cat.199.jpg")
 best("BM_DecodeAndResize", 200, lambda: np.asarray(Image.open(path).convert("RGB").resize((150, 150), Image.NEAREST)))
+
+generator = ImageDataGenerator(rescale=1 / 255, zoom_range=0.3, rotation_range=50, width_shift_range=0.2,
+                               height_shift_range=0.2, shear_range=0.2, horizontal_flip=True, fill_mode="nearest")
+batches = generator.flow(images(300), np.zeros(300), batch_size=30)
+best("BM_Augment", 9, lambda: next(batches))
+results["BM_Augment"] /= 30
 json.dump(results, sys.stdout)
