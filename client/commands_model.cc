@@ -59,6 +59,7 @@ int ServerStatus(const Cli& cli) {
            << "trunks    " << list(status.trunks()) << "\n"
            << "device    " << status.device() << ", " << status.threads() << " threads, LibTorch "
            << status.torch_version() << "\n"
+           << "kernels   " << status.instruction_set() << ", convolution " << status.convolution() << "\n"
            << "memory    " << Bytes(status.resident_bytes()) << " resident\n"
            << "folders   " << list(status.allowed_folders()) << "\n";
   if (!status.hint().empty()) {

@@ -99,6 +99,14 @@ absl::Status SetTrainingOption(const std::string& assignment, v1::TrainingOption
       reflection->SetDouble(options, field, number);
       return absl::OkStatus();
     }
+    case FieldDescriptor::CPPTYPE_BOOL: {
+      bool flag = false;
+      if (!absl::SimpleAtob(value, &flag)) {
+        return bad("true or false");
+      }
+      reflection->SetBool(options, field, flag);
+      return absl::OkStatus();
+    }
     case FieldDescriptor::CPPTYPE_ENUM: {
       const absl::StatusOr<int> number = EnumByShortName(*field->enum_type(), value);
       if (!number.ok()) {
@@ -134,6 +142,9 @@ std::vector<std::pair<std::string, std::string>> TrainingOptionValues(const v1::
         break;
       case FieldDescriptor::CPPTYPE_DOUBLE:
         text = absl::StrFormat("%g", reflection->GetDouble(options, field));
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+        text = reflection->GetBool(options, field) ? "true" : "false";
         break;
       case FieldDescriptor::CPPTYPE_ENUM:
         text = ShortName(*field->enum_type(), reflection->GetEnumValue(options, field));

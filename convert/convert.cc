@@ -25,6 +25,18 @@ absl::StatusOr<OptimizerKind> FromProto(v1::Optimizer optimizer) {
   }
 }
 
+absl::StatusOr<Precision> FromProto(v1::Precision precision) {
+  switch (precision) {
+    case v1::PRECISION_UNSPECIFIED:
+    case v1::PRECISION_FLOAT32:
+      return Precision::kFloat32;
+    case v1::PRECISION_BFLOAT16:
+      return Precision::kBfloat16;
+    default:
+      return InvalidField("options.precision", absl::StrCat(static_cast<int>(precision), " is unknown"));
+  }
+}
+
 v1::Optimizer ToProto(OptimizerKind optimizer) {
   switch (optimizer) {
     case OptimizerKind::kRmsprop:
@@ -126,6 +138,15 @@ absl::StatusOr<TrainingOptions> FromProto(const v1::TrainingOptions& o, const Tr
   if (o.has_image_size()) options.image_size = o.image_size();
   if (o.has_threads()) options.threads = o.threads();
   if (o.has_device()) options.device = o.device();
+  if (o.has_augment_zoom()) options.augmentation.zoom = o.augment_zoom();
+  if (o.has_augment_rotation()) options.augmentation.rotation = o.augment_rotation();
+  if (o.has_augment_width_shift()) options.augmentation.width_shift = o.augment_width_shift();
+  if (o.has_augment_height_shift()) options.augmentation.height_shift = o.augment_height_shift();
+  if (o.has_augment_shear()) options.augmentation.shear = o.augment_shear();
+  if (o.has_augment_flip()) options.augmentation.flip = o.augment_flip();
+  if (o.has_precision()) {
+    GRAFT_ASSIGN_OR_RETURN(options.precision, FromProto(o.precision()));
+  }
   if (o.has_optimizer()) {
     GRAFT_ASSIGN_OR_RETURN(options.optimizer, FromProto(o.optimizer()));
   }
@@ -227,6 +248,13 @@ v1::TrainingOptions ToProto(const TrainingOptions& options) {
   out.set_preprocessing(ToProto(options.preprocessing));
   out.set_threads(options.threads);
   out.set_device(options.device);
+  out.set_precision(options.precision == Precision::kBfloat16 ? v1::PRECISION_BFLOAT16 : v1::PRECISION_FLOAT32);
+  out.set_augment_zoom(options.augmentation.zoom);
+  out.set_augment_rotation(options.augmentation.rotation);
+  out.set_augment_width_shift(options.augmentation.width_shift);
+  out.set_augment_height_shift(options.augmentation.height_shift);
+  out.set_augment_shear(options.augmentation.shear);
+  out.set_augment_flip(options.augmentation.flip);
   return out;
 }
 
@@ -238,6 +266,7 @@ v1::EpochMetrics ToProto(const EpochMetrics& epoch) {
   out.set_validation_loss(epoch.validation_loss);
   out.set_validation_accuracy(epoch.validation_accuracy);
   out.set_seconds(epoch.seconds);
+  out.set_input_wait_seconds(epoch.input_wait_seconds);
   return out;
 }
 

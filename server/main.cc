@@ -62,6 +62,10 @@ int main(int argc, char** argv) {
       ->envname("GRAFT_THREADS")
       ->capture_default_str();
   app.add_option("--device", options.device, "auto, cpu or cuda:N")->envname("GRAFT_DEVICE")->capture_default_str();
+  app.add_option("--convolution", options.convolution,
+                 "Who computes convolutions on the CPU: auto (whichever is faster), winograd or onednn")
+      ->envname("GRAFT_CONVOLUTION")
+      ->capture_default_str();
   app.add_option("--max-batch", options.max_batch, "Images that run through a network at a time")
       ->envname("GRAFT_MAX_BATCH")
       ->capture_default_str();
@@ -100,6 +104,9 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   graft::ConfigureLog(log_level, log_format == "json");
+  if (const absl::Status status = graft::SetConvolutionAlgorithm(options.convolution); !status.ok()) {
+    return Fail(status);
+  }
   auto engine = graft::MakeTorchEngine({options.weights_dir, options.device, options.threads});
   if (!engine.ok()) {
     return Fail(engine.status());
@@ -112,7 +119,8 @@ int main(int argc, char** argv) {
              {{"port", absl::StrCat((*server)->port())},
               {"data_dir", options.data_dir.string()},
               {"weights_dir", options.weights_dir.string()},
-              {"threads", absl::StrCat(options.threads)}});
+              {"threads", absl::StrCat(options.threads)},
+              {"convolution", options.convolution}});
   if (!std::filesystem::exists(options.weights_dir / "vgg16.safetensors")) {
     graft::Log(graft::LogLevel::kWarning, "weights_missing",
                {{"folder", options.weights_dir.string()},

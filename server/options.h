@@ -28,6 +28,8 @@ struct ServerOptions {
   // Of the networks, in the server and in each worker; 0: one a core.
   int threads = 0;
   std::string device = "auto";
+  // Who computes convolutions on the CPU: auto, winograd or onednn.
+  std::string convolution = "auto";
   // Images that run through a network at a time when many callers wait.
   int max_batch = 8;
   // Longest wait for running calls at shutdown.

@@ -143,6 +143,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   job_options.max_queued = o.max_queued_jobs;
   job_options.threads = o.threads;
   job_options.device = o.device;
+  job_options.convolution = o.convolution;
   job_options.now_ms = &NowMs;
   GRAFT_ASSIGN_OR_RETURN(
       impl->jobs,

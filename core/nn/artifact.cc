@@ -51,7 +51,14 @@ nlohmann::json ToJson(const TrainingOptions& options) {
           {"interpolation", std::string(InterpolationName(options.interpolation))},
           {"preprocessing", std::string(PreprocessingName(options.preprocessing))},
           {"threads", options.threads},
-          {"device", options.device}};
+          {"device", options.device},
+          {"precision", std::string(PrecisionName(options.precision))},
+          {"augment_zoom", options.augmentation.zoom},
+          {"augment_rotation", options.augmentation.rotation},
+          {"augment_width_shift", options.augmentation.width_shift},
+          {"augment_height_shift", options.augmentation.height_shift},
+          {"augment_shear", options.augmentation.shear},
+          {"augment_flip", options.augmentation.flip}};
 }
 
 absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& json) {
@@ -69,6 +76,17 @@ absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& js
   json.at("image_size").get_to(options.image_size);
   json.at("threads").get_to(options.threads);
   json.at("device").get_to(options.device);
+  // Models of earlier versions don't have these.
+  options.augmentation.zoom = json.value("augment_zoom", 0.0);
+  options.augmentation.rotation = json.value("augment_rotation", 0.0);
+  options.augmentation.width_shift = json.value("augment_width_shift", 0.0);
+  options.augmentation.height_shift = json.value("augment_height_shift", 0.0);
+  options.augmentation.shear = json.value("augment_shear", 0.0);
+  options.augmentation.flip = json.value("augment_flip", false);
+  constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kBfloat16};
+  if (json.contains("precision")) {
+    GRAFT_RETURN_IF_ERROR(ParseName(json, "precision", kPrecisions, &PrecisionName, &options.precision));
+  }
   constexpr OptimizerKind kOptimizers[] = {OptimizerKind::kRmsprop, OptimizerKind::kSgd, OptimizerKind::kAdam,
                                            OptimizerKind::kAdamW};
   constexpr Interpolation kInterpolations[] = {Interpolation::kNearest, Interpolation::kBilinear, Interpolation::kArea};
@@ -88,7 +106,8 @@ absl::Status SaveModel(const ModelDescription& model, const std::filesystem::pat
                        {"accuracy", Number(epoch.accuracy)},
                        {"validation_loss", Number(epoch.validation_loss)},
                        {"validation_accuracy", Number(epoch.validation_accuracy)},
-                       {"seconds", epoch.seconds}});
+                       {"seconds", epoch.seconds},
+                       {"input_wait_seconds", epoch.input_wait_seconds}});
   }
   return WriteSealedJson(ModelFile(folder), {{"name", model.name},
                                              {"version", model.version},
@@ -121,7 +140,7 @@ absl::StatusOr<ModelDescription> LoadModel(const std::filesystem::path& folder) 
     for (const auto& epoch : json.at("history")) {
       model.history.push_back({epoch.at("epoch").get<int>(), Number(epoch.at("loss")), Number(epoch.at("accuracy")),
                                Number(epoch.at("validation_loss")), Number(epoch.at("validation_accuracy")),
-                               epoch.at("seconds").get<double>()});
+                               epoch.at("seconds").get<double>(), epoch.value("input_wait_seconds", 0.0)});
     }
     json.at("training_seconds").get_to(model.training_seconds);
     return model;

@@ -23,6 +23,7 @@ struct EpochMetrics {
   double validation_loss = 0;
   double validation_accuracy = 0;
   double seconds = 0;
+  double input_wait_seconds = 0;  // of these: for images to be gathered, augmented and prepared
 };
 
 struct ModelDescription {

@@ -4,7 +4,9 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace graft {
 
@@ -22,6 +24,8 @@ enum class ConvolutionAlgorithm {
   kOneDnn,
 };
 void SetConvolutionAlgorithm(ConvolutionAlgorithm algorithm);
+// "auto", "winograd" or "onednn"; INVALID_ARGUMENT otherwise.
+absl::Status SetConvolutionAlgorithm(absl::string_view name);
 
 // "cpu" or "cuda:N" for "auto", "cpu", "cuda" or "cuda:N"; FAILED_PRECONDITION when that device isn't there.
 absl::StatusOr<std::string> ResolveDevice(const std::string& device);

@@ -146,6 +146,16 @@ absl::string_view OptimizerName(OptimizerKind optimizer) {
   return "";
 }
 
+absl::string_view PrecisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kFloat32:
+      return "float32";
+    case Precision::kBfloat16:
+      return "bfloat16";
+  }
+  return "";
+}
+
 absl::string_view LayerTypeName(LayerSpec::Type type) {
   switch (type) {
     case Type::kConv2D:
@@ -190,6 +200,7 @@ absl::Status TrainingOptions::Validate() const {
                                        r.high_open ? "below " : "", r.high));
     }
   }
+  GRAFT_RETURN_IF_ERROR(augmentation.Validate());
   absl::string_view number = device;
   int index = 0;
   if (device != "auto" && device != "cpu" && device != "cuda" &&
@@ -256,6 +267,11 @@ std::array<int64_t, 3> FeatureShape(const TrunkInfo& trunk, int image_size) {
 
 absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, const TrainingOptions& options,
                                                        int64_t classes) {
+  if (variant.trunk != nullptr && options.augmentation.any()) {
+    return InvalidField("options.augment_*", absl::StrCat("not possible with ", variant.name,
+                                                          ", which computes the features of each image once; use a "
+                                                          "variant that trains on images, such as basic_cnn"));
+  }
   const std::array<int64_t, 3> input = variant.trunk == nullptr
                                            ? std::array<int64_t, 3>{options.image_size, options.image_size, 3}
                                            : FeatureShape(*variant.trunk, options.image_size);

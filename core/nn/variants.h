@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/data/augment.h"
 #include "core/data/image.h"
 
 namespace graft {
@@ -26,6 +27,10 @@ absl::string_view PreprocessingName(Preprocessing preprocessing);
 
 enum class OptimizerKind { kRmsprop, kSgd, kAdam, kAdamW };
 absl::string_view OptimizerName(OptimizerKind optimizer);
+
+// What convolutions and dense layers compute in; weights, losses and optimizers are always float32.
+enum class Precision { kFloat32, kBfloat16 };
+absl::string_view PrecisionName(Precision precision);
 
 // Hyper-parameters. Ranges are checked by Validate().
 struct TrainingOptions {
@@ -45,6 +50,8 @@ struct TrainingOptions {
   Preprocessing preprocessing = Preprocessing::kAuto;
   int threads = 0;  // 0: the server's setting
   std::string device = "auto";
+  Precision precision = Precision::kFloat32;
+  Augmentation augmentation;
 
   // INVALID_ARGUMENT that names the option, its value and its range.
   absl::Status Validate() const;
@@ -110,7 +117,7 @@ absl::StatusOr<std::vector<LayerInfo>> DescribeLayers(absl::Span<const LayerSpec
 // Of one image.
 std::array<int64_t, 3> FeatureShape(const TrunkInfo& trunk, int image_size);
 
-// The trained network of a variant, without its trunk.
+// The trained network of a variant, without its trunk. INVALID_ARGUMENT when the options don't fit the variant.
 absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, const TrainingOptions& options,
                                                        int64_t classes);
 

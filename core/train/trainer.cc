@@ -2,24 +2,25 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
-#include <numeric>
+#include <future>
 #include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/parallel.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
+#include "core/data/augment.h"
 #include "core/data/packed_images.h"
+#include "core/kernels/conv3x3.h"
 #include "core/nn/internal/network_torch.h"
 #include "core/nn/runtime.h"
 #include "core/nn/trunk.h"
 #include "core/train/features.h"
-#include "core/train/rmsprop.h"
+#include "core/train/internal/optimizer_torch.h"
 
 namespace graft {
 namespace {
@@ -32,29 +33,40 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 class Inputs {
  public:
   virtual ~Inputs() = default;
-  virtual torch::Tensor Gather(absl::Span<const int64_t> indices) const = 0;
+  // Called from one thread at a time, not always the same one. epoch: 0 for validation, where nothing is augmented.
+  virtual torch::Tensor Gather(absl::Span<const int64_t> indices, int epoch) const = 0;
 };
 
 class ImageInputs : public Inputs {
  public:
-  ImageInputs(std::shared_ptr<const PackedImages> images, Preprocessing preprocessing, torch::Device device)
-      : images_(std::move(images)), preprocessing_(preprocessing), device_(device) {}
+  ImageInputs(std::shared_ptr<const PackedImages> images, const TrainingOptions& options)
+      : images_(std::move(images)), options_(options), device_(options.device) {}
 
-  torch::Tensor Gather(absl::Span<const int64_t> indices) const override {
-    const size_t bytes = images_->image(0).size();
-    buffer_.resize(indices.size() * bytes);
-    for (size_t i = 0; i < indices.size(); ++i) {
-      std::memcpy(buffer_.data() + i * bytes, images_->image(indices[i]).data(), bytes);
-    }
-    return internal::InputTensor(buffer_, static_cast<int64_t>(indices.size()), images_->image_size(), preprocessing_,
-                                 device_);
+  torch::Tensor Gather(absl::Span<const int64_t> indices, int epoch) const override {
+    const int64_t side = images_->image_size();
+    const int64_t floats = side * side * 3;
+    torch::Tensor x = torch::empty({static_cast<int64_t>(indices.size()), side, side, 3});
+    auto* const out = x.data_ptr<float>();
+    ParallelFor(static_cast<int64_t>(indices.size()), options_.threads, [&](int64_t i) {
+      const int64_t index = indices[static_cast<size_t>(i)];
+      float* const pixels = out + i * floats;
+      if (epoch > 0 && options_.augmentation.any()) {
+        // Of the image and the epoch alone: the order and the number of threads don't matter.
+        const uint64_t seed = options_.seed + (static_cast<uint64_t>(epoch) << 40) + static_cast<uint64_t>(index);
+        const auto span = absl::MakeSpan(pixels, static_cast<size_t>(floats));
+        ApplyChange(DrawChange(options_.augmentation, side, seed), images_->image(index), side, span);
+        internal::PreparePixels(absl::Span<const float>(span), options_.preprocessing, pixels);
+      } else {
+        internal::PreparePixels(images_->image(index), options_.preprocessing, pixels);
+      }
+    });
+    return x.permute({0, 3, 1, 2}).to(device_);
   }
 
  private:
   std::shared_ptr<const PackedImages> images_;
-  Preprocessing preprocessing_;
+  TrainingOptions options_;
   torch::Device device_;
-  mutable std::vector<uint8_t> buffer_;  // one trainer, one thread
 };
 
 class FeatureInputs : public Inputs {
@@ -65,7 +77,7 @@ class FeatureInputs : public Inputs {
                               {features_->size(), features_->dimension()})),
         device_(device) {}
 
-  torch::Tensor Gather(absl::Span<const int64_t> indices) const override {
+  torch::Tensor Gather(absl::Span<const int64_t> indices, int /*epoch*/) const override {
     const torch::Tensor rows =
         torch::from_blob(const_cast<int64_t*>(indices.data()), {static_cast<int64_t>(indices.size())}, torch::kLong);
     return all_.index_select(0, rows).to(device_);
@@ -77,80 +89,46 @@ class FeatureInputs : public Inputs {
   torch::Device device_;
 };
 
-class Optimizer {
+// The batches of one pass, each gathered on another thread while the network works on the one before.
+class Batches {
  public:
-  virtual ~Optimizer() = default;
-  virtual void Step() = 0;
-};
+  Batches(const Inputs& inputs, absl::Span<const int64_t> indices, size_t batch_size, int epoch)
+      : inputs_(inputs), indices_(indices), batch_size_(batch_size), epoch_(epoch) {
+    Prefetch();
+  }
 
-class KerasRmsprop : public Optimizer {
- public:
-  KerasRmsprop(std::vector<torch::Tensor> parameters, const TrainingOptions& options)
-      : parameters_(std::move(parameters)),
-        options_{static_cast<float>(options.learning_rate), static_cast<float>(options.rho),
-                 static_cast<float>(options.epsilon)} {
-    for (const torch::Tensor& parameter : parameters_) {
-      squares_.push_back(torch::zeros_like(parameter));
+  // Indices and inputs of the next batch; none are left when the indices are empty.
+  std::pair<absl::Span<const int64_t>, torch::Tensor> Next() {
+    if (!next_.valid()) {
+      return {};
+    }
+    const Clock::time_point start = Clock::now();
+    torch::Tensor x = next_.get();
+    waited_ += SecondsSince(start);
+    const absl::Span<const int64_t> batch = indices_.subspan(at_, batch_size_);
+    at_ += batch.size();
+    Prefetch();
+    return {batch, std::move(x)};
+  }
+
+  double waited_seconds() const { return waited_; }
+
+ private:
+  void Prefetch() {
+    if (at_ < indices_.size()) {
+      next_ = std::async(std::launch::async,
+                         [this, batch = indices_.subspan(at_, batch_size_)] { return inputs_.Gather(batch, epoch_); });
     }
   }
 
-  void Step() override {
-    torch::NoGradGuard no_grad;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      torch::Tensor& w = parameters_[i];
-      torch::Tensor& v = squares_[i];
-      torch::Tensor g = w.grad();
-      if (!w.is_cpu()) {
-        v.mul_(options_.rho).addcmul_(g, g, 1 - options_.rho);
-        w.addcdiv_(g, (v + options_.epsilon).sqrt_(), -options_.learning_rate);
-        continue;
-      }
-      if (g.strides() != w.strides()) {  // element i of one must be element i of the other
-        g = torch::empty_like(w).copy_(g);
-      }
-      float* const weight = w.data_ptr<float>();
-      float* const square = v.data_ptr<float>();
-      const float* const gradient = g.data_ptr<float>();
-      constexpr int64_t kGrain = 1 << 15;
-      at::parallel_for(0, w.numel(), kGrain, [&](int64_t from, int64_t to) {
-        RmspropStep(options_, to - from, gradient + from, square + from, weight + from);
-      });
-    }
-  }
-
- private:
-  std::vector<torch::Tensor> parameters_;
-  std::vector<torch::Tensor> squares_;
-  RmspropOptions options_;
+  const Inputs& inputs_;
+  const absl::Span<const int64_t> indices_;
+  const size_t batch_size_;
+  const int epoch_;
+  size_t at_ = 0;
+  double waited_ = 0;
+  std::future<torch::Tensor> next_;
 };
-
-class TorchOptimizer : public Optimizer {
- public:
-  explicit TorchOptimizer(std::unique_ptr<torch::optim::Optimizer> optimizer) : optimizer_(std::move(optimizer)) {}
-  void Step() override { optimizer_->step(); }
-
- private:
-  std::unique_ptr<torch::optim::Optimizer> optimizer_;
-};
-
-std::unique_ptr<Optimizer> MakeOptimizer(const std::vector<torch::Tensor>& parameters, const TrainingOptions& options) {
-  namespace optim = torch::optim;
-  const double rate = options.learning_rate;
-  switch (options.optimizer) {
-    case OptimizerKind::kRmsprop:
-      return std::make_unique<KerasRmsprop>(parameters, options);
-    case OptimizerKind::kSgd:
-      return std::make_unique<TorchOptimizer>(std::make_unique<optim::SGD>(
-          parameters, optim::SGDOptions(rate).momentum(options.momentum).weight_decay(options.weight_decay)));
-    case OptimizerKind::kAdam:
-      return std::make_unique<TorchOptimizer>(std::make_unique<optim::Adam>(
-          parameters, optim::AdamOptions(rate).eps(options.epsilon).weight_decay(options.weight_decay)));
-    case OptimizerKind::kAdamW:
-      return std::make_unique<TorchOptimizer>(std::make_unique<optim::AdamW>(
-          parameters, optim::AdamWOptions(rate).eps(options.epsilon).weight_decay(options.weight_decay)));
-  }
-  return nullptr;
-}
 
 // Running means of loss and accuracy over images.
 struct Meter {
@@ -216,6 +194,12 @@ absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const Tra
   GRAFT_RETURN_IF_ERROR(DescribeVariant(*request.variant, options, classes).status());
   options.preprocessing = ResolvePreprocessing(options.preprocessing, request.variant->trunk);
   const torch::Device device(options.device);
+  if (options.precision == Precision::kBfloat16 && device.is_cpu() && kernels::BestIsa() != kernels::Isa::kAvx512) {
+    return absl::FailedPreconditionError(
+        "options.precision: bfloat16 needs a GPU or a CPU with AVX-512 and would be slower than float32 on this one; "
+        "use "
+        "float32");
+  }
   SetTorchThreads(options.threads);
 
   std::unique_ptr<Inputs> inputs;
@@ -224,7 +208,7 @@ absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const Tra
     GRAFT_ASSIGN_OR_RETURN(
         auto images, PackedImages::OpenOrBuild(request.dataset, manifest, options.image_size, options.interpolation,
                                                options.threads, hooks.on_progress));
-    inputs = std::make_unique<ImageInputs>(std::move(images), options.preprocessing, device);
+    inputs = std::make_unique<ImageInputs>(std::move(images), options);
   } else {
     GRAFT_ASSIGN_OR_RETURN(const auto trunk,
                            Trunk::Load(request.variant->trunk->name, request.weights_dir, options.device));
@@ -241,7 +225,7 @@ absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const Tra
   std::mt19937_64 order(options.seed);
   internal::Network network(request.variant->layers(options, OutputUnits(classes)), input_shape);
   network.to(device);
-  const std::unique_ptr<Optimizer> optimizer = MakeOptimizer(network.parameters(), options);
+  const std::unique_ptr<internal::Optimizer> optimizer = internal::MakeOptimizer(network.parameters(), options);
 
   std::vector<int64_t> train;
   std::vector<int64_t> validation;
@@ -272,10 +256,11 @@ absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const Tra
     network.train();
     Meter training;
     const int steps = static_cast<int>((train.size() + batch_size - 1) / batch_size);
+    Batches batches(*inputs, train, batch_size, epoch);
     for (int step = 1; step <= steps; ++step) {
-      const auto batch = absl::MakeConstSpan(train).subspan(static_cast<size_t>(step - 1) * batch_size, batch_size);
+      const auto [batch, x] = batches.Next();
       network.zero_grad();
-      const BatchResult result = Score(network.Forward(inputs->Gather(batch)), labels_of(batch));
+      const BatchResult result = Score(network.Forward(x, options.precision), labels_of(batch));
       const auto loss = result.loss.item<double>();
       if (!std::isfinite(loss)) {
         return absl::FailedPreconditionError(absl::StrFormat(
@@ -291,15 +276,20 @@ absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const Tra
     network.eval();
     Meter scored;
     torch::NoGradGuard no_grad;
-    for (size_t from = 0; from < validation.size(); from += batch_size) {
-      const auto batch = absl::MakeConstSpan(validation).subspan(from, batch_size);
-      const BatchResult result = Score(network.Forward(inputs->Gather(batch)), labels_of(batch));
+    Batches validation_batches(*inputs, validation, batch_size, 0);
+    while (true) {
+      const auto [batch, x] = validation_batches.Next();
+      if (batch.empty()) {
+        break;
+      }
+      const BatchResult result = Score(network.Forward(x, options.precision), labels_of(batch));
       scored.Add(result.loss.item<double>(), result.correct, static_cast<int64_t>(batch.size()));
       GRAFT_RETURN_IF_ERROR(
           hooks.on_progress({"validate", scored.images, static_cast<int64_t>(validation.size()), "images"}));
     }
     outcome.history.push_back({epoch, training.MeanLoss(), training.Accuracy(), scored.MeanLoss(), scored.Accuracy(),
-                               SecondsSince(epoch_start)});
+                               SecondsSince(epoch_start),
+                               batches.waited_seconds() + validation_batches.waited_seconds()});
     GRAFT_RETURN_IF_ERROR(hooks.on_epoch(outcome.history.back()));
   }
   outcome.seconds = SecondsSince(start);

@@ -8,6 +8,7 @@
 #include "convert/convert.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/kernels/conv3x3.h"
 #include "server/handlers/handlers.h"
 #include "server/rpc/reactors.h"
 
@@ -170,6 +171,8 @@ absl::Status GetStatus(const Deps& deps, const v1::GetStatusRequest&, v1::Server
   response->set_device(deps.engine->device());
   response->set_threads(deps.options->threads);
   response->set_torch_version(deps.engine->version());
+  response->set_instruction_set(kernels::IsaName(kernels::BestIsa()));
+  response->set_convolution(deps.options->convolution);
   response->set_resident_bytes(ResidentBytes());
   for (const fs::path& folder : deps.options->allow_dirs) {
     response->add_allowed_folders(folder.string());

@@ -450,6 +450,7 @@ absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssign
   assignment.set_staging_dir((AttemptFolder(job) / "out").string());
   assignment.set_threads(options_.threads);
   assignment.set_device(options_.device);
+  assignment.set_convolution(options_.convolution);
   assignment.set_model_version(job.model_version);
   return assignment;
 }

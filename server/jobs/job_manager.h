@@ -28,6 +28,7 @@ struct JobManagerOptions {
   int max_attempts = 3;
   int threads = 1;  // of a worker's network
   std::string device = "auto";
+  std::string convolution = "auto";
   // Milliseconds since 1970; a test brings its own.
   std::function<int64_t()> now_ms;
 };

@@ -1,5 +1,6 @@
 #include "core/nn/internal/convolution_torch.h"
 
+#include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <algorithm>
@@ -7,6 +8,8 @@
 #include <chrono>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
 #include "core/kernels/conv3x3.h"
 #include "core/nn/runtime.h"
 
@@ -18,6 +21,18 @@ std::atomic<ConvolutionAlgorithm> g_algorithm{ConvolutionAlgorithm::kAuto};
 }  // namespace
 
 void SetConvolutionAlgorithm(ConvolutionAlgorithm algorithm) { g_algorithm = algorithm; }
+
+absl::Status SetConvolutionAlgorithm(absl::string_view name) {
+  for (const auto& [known, algorithm] : {std::pair{"auto", ConvolutionAlgorithm::kAuto},
+                                         {"winograd", ConvolutionAlgorithm::kWinograd},
+                                         {"onednn", ConvolutionAlgorithm::kOneDnn}}) {
+    if (name == known) {
+      SetConvolutionAlgorithm(algorithm);
+      return absl::OkStatus();
+    }
+  }
+  return InvalidField("convolution", absl::StrCat("'", name, "' is unknown; use auto, winograd or onednn"));
+}
 
 }  // namespace graft
 
@@ -158,9 +173,8 @@ Convolution::Convolution(torch::Tensor weight, torch::Tensor bias, int64_t paddi
 
 torch::Tensor Convolution::Forward(const torch::Tensor& input) {
   const bool own = kernels::BestIsa() != kernels::Isa::kNone && g_algorithm != ConvolutionAlgorithm::kOneDnn;
-  if (!input.is_cpu() || input.scalar_type() != torch::kFloat) {
-    const torch::Tensor y = torch::conv2d(input, weight_, bias_, 1, padding_).relu_();
-    return pool_ ? torch::max_pool2d(y, 2) : y;
+  if (!input.is_cpu() || input.scalar_type() != torch::kFloat || at::autocast::is_autocast_enabled(at::kCPU)) {
+    return InTorch(input);
   }
   const torch::Tensor x = input.contiguous(kChannelsLast);
   if (torch::GradMode::is_enabled() && weight_.requires_grad()) {
@@ -172,13 +186,17 @@ torch::Tensor Convolution::Forward(const torch::Tensor& input) {
     if (own) {
       return ConvolutionFunction::apply(x, weight_, bias_, padding_, pool_);
     }
-    const torch::Tensor y = torch::conv2d(x, weight_, bias_, 1, padding_).relu_();
-    return pool_ ? torch::max_pool2d(y, 2) : y;
+    return InTorch(x);
   }
   if (own && (g_algorithm == ConvolutionAlgorithm::kWinograd || x.size(0) >= OwnFromBatch(x))) {
     return Own(x);
   }
   return OneDnn(x);
+}
+
+torch::Tensor Convolution::InTorch(const torch::Tensor& x) {
+  const torch::Tensor y = torch::conv2d(x, weight_, bias_, 1, padding_).relu_();
+  return pool_ ? torch::max_pool2d(y, 2) : y;
 }
 
 torch::Tensor Convolution::Own(const torch::Tensor& x) {
@@ -196,8 +214,7 @@ torch::Tensor Convolution::Own(const torch::Tensor& x) {
 
 torch::Tensor Convolution::OneDnn(const torch::Tensor& x) {
   if (!at::hasMKLDNN()) {
-    const torch::Tensor y = torch::conv2d(x, weight_, bias_, 1, padding_).relu_();
-    return pool_ ? MaxPool(y) : y;
+    return InTorch(x);
   }
   torch::Tensor filter;
   const int64_t paddings[] = {padding_, padding_};

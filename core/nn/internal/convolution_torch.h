@@ -29,6 +29,8 @@ class Convolution {
   torch::Tensor Forward(const torch::Tensor& x);
 
  private:
+  // LibTorch's plain operators: on GPUs, in bfloat16, and where there is nothing better.
+  torch::Tensor InTorch(const torch::Tensor& x);
   torch::Tensor Own(const torch::Tensor& x);
   torch::Tensor OneDnn(const torch::Tensor& x);
   // The smallest batch that Own() is faster for, with images of x's size.
@@ -43,7 +45,7 @@ class Convolution {
   // Guarded by mutex_. Made of the weights when first needed; dropped when they are trained.
   torch::Tensor own_filter_;
   std::vector<std::pair<std::vector<int64_t>, torch::Tensor>> onednn_filters_;  // by the input's shape; newest last
-  std::map<std::pair<int64_t, int64_t>, int64_t> own_from_batch_;  // by height and width
+  std::map<std::pair<int64_t, int64_t>, int64_t> own_from_batch_;               // by height and width
 };
 
 }  // namespace graft::internal

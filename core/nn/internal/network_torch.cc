@@ -1,5 +1,6 @@
 #include "core/nn/internal/network_torch.h"
 
+#include <ATen/autocast_mode.h>
 #include <malloc.h>
 
 #include <cmath>
@@ -54,6 +55,51 @@ constexpr std::array<float, 3> kCaffeMean = {103.939F, 116.779F, 123.68F};
 constexpr std::array<float, 3> kTorchvisionMean = {0.485F, 0.456F, 0.406F};
 constexpr std::array<float, 3> kTorchvisionDeviation = {0.229F, 0.224F, 0.225F};
 
+// `channel` counts in the order of the network's input.
+float Prepared(float value, Preprocessing preprocessing, size_t channel) {
+  switch (preprocessing) {
+    case Preprocessing::kAuto:  // resolved before it comes here; rescaling is what it means without a trunk
+    case Preprocessing::kRescale:
+      return value / 255;
+    case Preprocessing::kCaffe:
+      return value - kCaffeMean[channel];
+    case Preprocessing::kTorchvision:
+      return (value / 255 - kTorchvisionMean[channel]) / kTorchvisionDeviation[channel];
+  }
+  return value;
+}
+
+// LibTorch's autocast, on while this lives.
+class Autocast {
+ public:
+  Autocast(bool on, const torch::Device& device) : on_(on), type_(device.type()) {
+    if (on_) {
+      at::autocast::increment_nesting();
+      was_enabled_ = at::autocast::is_autocast_enabled(type_);
+      was_type_ = at::autocast::get_autocast_dtype(type_);
+      at::autocast::set_autocast_enabled(type_, true);
+      at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
+    }
+  }
+  ~Autocast() {
+    if (on_) {
+      at::autocast::set_autocast_dtype(type_, was_type_);
+      at::autocast::set_autocast_enabled(type_, was_enabled_);
+      if (at::autocast::decrement_nesting() == 0) {
+        at::autocast::clear_cache();
+      }
+    }
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  const bool on_;
+  const at::DeviceType type_;
+  bool was_enabled_ = false;
+  at::ScalarType was_type_ = torch::kBFloat16;
+};
+
 // Keras's default: uniform in +-sqrt(6 / (inputs + outputs)).
 torch::Tensor GlorotUniform(at::IntArrayRef shape, int64_t fan_in, int64_t fan_out) {
   const double limit = std::sqrt(6.0 / static_cast<double>(fan_in + fan_out));
@@ -62,32 +108,37 @@ torch::Tensor GlorotUniform(at::IntArrayRef shape, int64_t fan_in, int64_t fan_o
 
 }  // namespace
 
-torch::Tensor InputTensor(absl::Span<const uint8_t> images, int64_t count, int64_t size, Preprocessing preprocessing,
-                          const torch::Device& device) {
-  // Each channel's 256 possible values.
-  std::array<std::array<float, 256>, 3> values{};
-  for (int channel = 0; channel < 3; ++channel) {
-    for (int byte = 0; byte < 256; ++byte) {
-      const auto value = static_cast<float>(byte);
-      const auto c = static_cast<size_t>(channel);
-      values[c][static_cast<size_t>(byte)] = preprocessing == Preprocessing::kCaffe ? value - kCaffeMean[c]
-                                             : preprocessing == Preprocessing::kTorchvision
-                                                 ? (value / 255 - kTorchvisionMean[c]) / kTorchvisionDeviation[c]
-                                                 : value / 255;
+void PreparePixels(absl::Span<const float> rgb, Preprocessing preprocessing, float* out) {
+  // Caffe's channels are in the order blue, green, red.
+  const size_t first = preprocessing == Preprocessing::kCaffe ? 2 : 0;
+  for (size_t i = 0; i < rgb.size(); i += 3) {
+    const float channels[3] = {rgb[i + first], rgb[i + 1], rgb[i + 2 - first]};
+    for (size_t c = 0; c < 3; ++c) {
+      out[i + c] = Prepared(channels[c], preprocessing, c);
     }
   }
-  // Caffe's channels are in the order blue, green, red.
-  const int first = preprocessing == Preprocessing::kCaffe ? 2 : 0;
-  torch::Tensor x = torch::empty({count, size, size, 3});
-  auto* const out = x.data_ptr<float>();
-  at::parallel_for(0, count * size * size, 1 << 14, [&](int64_t from, int64_t to) {
-    for (int64_t pixel = from; pixel < to; ++pixel) {
-      const uint8_t* const rgb = images.data() + pixel * 3;
-      out[pixel * 3] = values[0][rgb[first]];
-      out[pixel * 3 + 1] = values[1][rgb[1]];
-      out[pixel * 3 + 2] = values[2][rgb[2 - first]];
+}
+
+void PreparePixels(absl::Span<const uint8_t> rgb, Preprocessing preprocessing, float* out) {
+  // Each channel's 256 possible values.
+  std::array<std::array<float, 256>, 3> values{};
+  for (size_t c = 0; c < 3; ++c) {
+    for (size_t byte = 0; byte < 256; ++byte) {
+      values[c][byte] = Prepared(static_cast<float>(byte), preprocessing, c);
     }
-  });
+  }
+  const size_t first = preprocessing == Preprocessing::kCaffe ? 2 : 0;
+  for (size_t i = 0; i < rgb.size(); i += 3) {
+    out[i] = values[0][rgb[i + first]];
+    out[i + 1] = values[1][rgb[i + 1]];
+    out[i + 2] = values[2][rgb[i + 2 - first]];
+  }
+}
+
+torch::Tensor InputTensor(absl::Span<const uint8_t> images, int64_t count, int64_t size, Preprocessing preprocessing,
+                          const torch::Device& device) {
+  torch::Tensor x = torch::empty({count, size, size, 3});
+  PreparePixels(images, preprocessing, x.data_ptr<float>());
   return x.permute({0, 3, 1, 2}).to(device);
 }
 
@@ -119,7 +170,8 @@ Network::Network(std::vector<LayerSpec> layers, std::array<int64_t, 3> input) : 
   }
 }
 
-torch::Tensor Network::Forward(torch::Tensor x) {
+torch::Tensor Network::Forward(torch::Tensor x, Precision precision) {
+  const Autocast autocast(precision == Precision::kBfloat16, x.device());
   for (size_t i = 0; i < layers_.size(); ++i) {
     const LayerSpec& layer = layers_[i];
     const Parameters& p = parameters_[i];
@@ -142,7 +194,7 @@ torch::Tensor Network::Forward(torch::Tensor x) {
         break;
     }
   }
-  return x;
+  return x.to(torch::kFloat);
 }
 
 absl::Status Network::Load(const Safetensors& file, const std::map<std::string, std::string>& file_names) {

@@ -18,7 +18,11 @@
 
 namespace graft::internal {
 
-// N x size x size x 3 bytes, RGB, to N x 3 x size x size floats in channels_last memory on `device`, preprocessed.
+// Pixels, three channels each, from 0 to 255 and RGB, to what networks take. `out` may be `rgb`.
+void PreparePixels(absl::Span<const uint8_t> rgb, Preprocessing preprocessing, float* out);
+void PreparePixels(absl::Span<const float> rgb, Preprocessing preprocessing, float* out);
+
+// N x size x size x 3 bytes, RGB, to N x 3 x size x size floats in channels_last memory on `device`, prepared.
 torch::Tensor InputTensor(absl::Span<const uint8_t> images, int64_t count, int64_t size, Preprocessing preprocessing,
                           const torch::Device& device);
 
@@ -29,8 +33,9 @@ class Network : public torch::nn::Module {
   Network(std::vector<LayerSpec> layers, std::array<int64_t, 3> input);
 
   // Input: N x C x H x W floats in channels_last memory, or N x features for a stack that starts with Flatten.
-  // Output: logits, N x outputs; without a dense layer, N x C x H x W in channels_last.
-  torch::Tensor Forward(torch::Tensor x);
+  // Output, float32: logits, N x outputs; without a dense layer, N x C x H x W in channels_last.
+  // With kBfloat16, convolutions and dense layers compute in that, under LibTorch's autocast.
+  torch::Tensor Forward(torch::Tensor x, Precision precision = Precision::kFloat32);
 
   // Names as in the layer specs: "conv2d_1.weight" (OIHW), "dense_1.weight" (outputs x inputs), "dense_1.bias".
   absl::Status Load(const Safetensors& file, const std::map<std::string, std::string>& file_names = {});

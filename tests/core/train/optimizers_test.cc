@@ -1,5 +1,5 @@
 // RMSprop against Keras's (tests/golden/rmsprop.safetensors).
-#include "core/train/rmsprop.h"
+#include "core/train/optimizers.h"
 
 #include <cmath>
 #include <cstring>

@@ -1,0 +1,130 @@
+#include "core/data/augment.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace graft {
+namespace {
+
+// Row-major, on (column, row, 1).
+using Matrix = std::array<std::array<double, 3>, 3>;
+
+Matrix operator*(const Matrix& a, const Matrix& b) {
+  Matrix product{};
+  for (size_t i = 0; i < 3; ++i) {
+    for (size_t j = 0; j < 3; ++j) {
+      for (size_t k = 0; k < 3; ++k) {
+        product[i][j] += a[i][k] * b[k][j];
+      }
+    }
+  }
+  return product;
+}
+
+Matrix Shift(double columns, double rows) { return {{{1, 0, columns}, {0, 1, rows}, {0, 0, 1}}}; }
+
+// From a pixel of the output to where it is sampled.
+Matrix InputOfOutput(const AffineChange& change, int64_t side) {
+  const double turn = change.rotation * M_PI / 180;
+  const double shear = change.shear * M_PI / 180;
+  const Matrix rotation = {{{std::cos(turn), -std::sin(turn), 0}, {std::sin(turn), std::cos(turn), 0}, {0, 0, 1}}};
+  const Matrix shearing = {{{1, -std::sin(shear), 0}, {0, std::cos(shear), 0}, {0, 0, 1}}};
+  const Matrix zoom = {{{change.column_zoom, 0, 0}, {0, change.row_zoom, 0}, {0, 0, 1}}};
+  const double centre = static_cast<double>(side) / 2 - 0.5;
+  return Shift(centre, centre) * rotation * Shift(change.column_shift, change.row_shift) * shearing * zoom *
+         Shift(-centre, -centre);
+}
+
+// A pixel's three channels and one of padding.
+using Pixel = float __attribute__((vector_size(16)));
+
+// One row of the output: samples at (row, column), (row + row_step, column + column_step), ... Compiled for each
+// instruction set, picked when the program is loaded.
+__attribute__((target_clones("avx2,fma", "default"))) void SampleRow(const Pixel* image, int64_t side, float row,
+                                                                     float column, float row_step, float column_step,
+                                                                     float* out, int64_t out_step) {
+  const auto last = static_cast<float>(side - 1);
+  for (int64_t j = 0; j < side; ++j, out += out_step) {
+    const float r = std::min(std::max(row + static_cast<float>(j) * row_step, 0.0F), last);
+    const float c = std::min(std::max(column + static_cast<float>(j) * column_step, 0.0F), last);
+    const auto top = static_cast<int64_t>(r);
+    const auto left = static_cast<int64_t>(c);
+    const float down = r - static_cast<float>(top);
+    const float right = c - static_cast<float>(left);
+    const Pixel* const upper = image + top * side;
+    const Pixel* const lower = image + std::min(top + 1, side - 1) * side;
+    const int64_t next = std::min(left + 1, side - 1);
+    const Pixel above = upper[left] + (upper[next] - upper[left]) * right;
+    const Pixel below = lower[left] + (lower[next] - lower[left]) * right;
+    const Pixel sample = above + (below - above) * down;
+    out[0] = sample[0];
+    out[1] = sample[1];
+    out[2] = sample[2];
+  }
+}
+
+}  // namespace
+
+absl::Status Augmentation::Validate() const {
+  struct Range {
+    const char* name;
+    double value;
+    double most;
+    bool inclusive;
+  };
+  for (const Range& range :
+       {Range{"augment_zoom", zoom, 1, false}, Range{"augment_rotation", rotation, 180, true},
+        Range{"augment_width_shift", width_shift, 1, true}, Range{"augment_height_shift", height_shift, 1, true},
+        Range{"augment_shear", shear, 90, false}}) {
+    if (!(range.value >= 0 && (range.value < range.most || (range.inclusive && range.value == range.most)))) {
+      return InvalidField(
+          absl::StrCat("options.", range.name),
+          absl::StrCat(range.value, " is out of range; use 0 to ", range.inclusive ? "" : "below ", range.most));
+    }
+  }
+  return absl::OkStatus();
+}
+
+AffineChange DrawChange(const Augmentation& options, int64_t side, uint64_t seed) {
+  std::mt19937_64 generator(seed);
+  // From -range to range. Written out, since the standard leaves its distributions to each library.
+  const auto draw = [&](double range) {
+    constexpr double kUnit = 1.0 / (uint64_t{1} << 53);
+    return range * (2 * static_cast<double>(generator() >> 11) * kUnit - 1);
+  };
+  AffineChange change;
+  change.rotation = draw(options.rotation);
+  change.column_shift = draw(options.width_shift) * static_cast<double>(side);
+  change.row_shift = draw(options.height_shift) * static_cast<double>(side);
+  change.shear = draw(options.shear);
+  change.column_zoom = 1 + draw(options.zoom);
+  change.row_zoom = 1 + draw(options.zoom);
+  change.flip = draw(1) < 0 && options.flip;
+  return change;
+}
+
+void ApplyChange(const AffineChange& change, absl::Span<const uint8_t> image, int64_t side, absl::Span<float> out) {
+  thread_local std::vector<Pixel> pixels;
+  pixels.resize(static_cast<size_t>(side * side));
+  for (size_t i = 0; i < pixels.size(); ++i) {
+    pixels[i] = Pixel{static_cast<float>(image[3 * i]), static_cast<float>(image[3 * i + 1]),
+                      static_cast<float>(image[3 * i + 2]), 0};
+  }
+  const Matrix map = InputOfOutput(change, side);
+  const auto number = [](double x) { return static_cast<float>(x); };
+  for (int64_t i = 0; i < side; ++i) {
+    const auto row = static_cast<double>(i);
+    float* const line = out.data() + i * side * 3;
+    SampleRow(pixels.data(), side, number(map[1][1] * row + map[1][2]), number(map[0][1] * row + map[0][2]),
+              number(map[1][0]), number(map[0][0]), change.flip ? line + (side - 1) * 3 : line, change.flip ? -3 : 3);
+  }
+}
+
+}  // namespace graft
