@@ -275,7 +275,9 @@ absl::StatusOr<v1::JobResult> RunEvaluate(Context& context) {
 }  // namespace
 
 absl::StatusOr<v1::JobResult> RunJob(const std::string& job_id, const v1::Assignment& assignment, const JobSink& sink) {
-  GRAFT_RETURN_IF_ERROR(SetConvolutionAlgorithm(assignment.convolution()));
+  // A choice by timing could differ from run to run; a job's result must not.
+  GRAFT_RETURN_IF_ERROR(
+      SetConvolutionAlgorithm(assignment.convolution() == "auto" ? "winograd" : assignment.convolution()));
   Context context{job_id, assignment, sink, ProgressTracker(sink)};
   switch (assignment.spec().kind_case()) {
     case v1::JobSpec::kSplit:

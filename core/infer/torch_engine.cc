@@ -116,14 +116,29 @@ class TrunkRunner : public BatchRunner {
   const Interpolation interpolation_;
 };
 
+// Runs an image through, so that the layers choose their algorithms and transform their weights now and not while the
+// first caller waits.
+absl::Status WarmUp(const BatchRunner& runner) {
+  const auto side = static_cast<size_t>(runner.image_size());
+  const std::vector<uint8_t> image(side * side * 3, 128);
+  int64_t outputs = 1;
+  for (const int64_t size : runner.output_shape()) {
+    outputs *= size;
+  }
+  std::vector<float> out(static_cast<size_t>(outputs));
+  return runner.Run(image, 1, absl::MakeSpan(out));
+}
+
 class TorchEngine : public Engine {
  public:
   TorchEngine(EngineOptions options, std::string device) : options_(std::move(options)), device_(std::move(device)) {}
 
   absl::StatusOr<LoadedModel> Load(const std::filesystem::path& folder) override {
+    PrepareThread();
     GRAFT_ASSIGN_OR_RETURN(auto predictor,
                            Predictor::Load(
                                folder, [this](absl::string_view name) { return LoadTrunk(name); }, device_));
+    GRAFT_RETURN_IF_ERROR(WarmUp(*predictor));
     malloc_trim(0);  // the files' bytes, which KeepFreedMemory would keep for ever
     return LoadedModel{predictor->description(), predictor};
   }
@@ -131,15 +146,21 @@ class TorchEngine : public Engine {
   absl::StatusOr<std::shared_ptr<const BatchRunner>> Extractor(absl::string_view trunk, int image_size,
                                                                Preprocessing preprocessing,
                                                                Interpolation interpolation) override {
-    GRAFT_ASSIGN_OR_RETURN(auto loaded, LoadTrunk(trunk));
     // Equal settings get the same runner, so that their images run in one batch. Runners are small and their settings
     // few.
-    const std::lock_guard lock(mutex_);
-    auto& runner = extractors_[{std::string(trunk), image_size, preprocessing, interpolation}];
-    if (runner == nullptr) {
-      runner = std::make_shared<TrunkRunner>(std::move(loaded), image_size, preprocessing, interpolation);
+    const std::tuple key(std::string(trunk), image_size, preprocessing, interpolation);
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto known = extractors_.find(key); known != extractors_.end()) {
+        return known->second;
+      }
     }
-    return runner;
+    PrepareThread();
+    GRAFT_ASSIGN_OR_RETURN(auto loaded, LoadTrunk(trunk));
+    auto runner = std::make_shared<TrunkRunner>(std::move(loaded), image_size, preprocessing, interpolation);
+    GRAFT_RETURN_IF_ERROR(WarmUp(*runner));
+    const std::lock_guard lock(mutex_);
+    return extractors_.emplace(key, std::move(runner)).first->second;  // another caller's, if that was quicker
   }
 
   std::string device() const override { return device_; }

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <string>
 
+#include "core/data/augment.h"
 #include "core/data/split.h"
 #include "core/infer/engine.h"
 #include "core/nn/runtime.h"
@@ -201,6 +202,26 @@ void BM_DecodeAndResize(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_DecodeAndResize)->Unit(benchmark::kMicrosecond);
+
+// One image of 150 x 150, as it is trained on.
+void BM_Augment(benchmark::State& state) {
+  Augmentation options;
+  options.zoom = 0.3;
+  options.rotation = 50;
+  options.width_shift = options.height_shift = options.shear = 0.2;
+  options.flip = true;
+  const std::vector<uint8_t> image(150 * 150 * 3, 100);
+  std::vector<float> out(image.size());
+  uint64_t seed = 0;
+  for (auto _ : state) {
+    ApplyChange(DrawChange(options, 150, seed++), image, 150, absl::MakeSpan(out));
+    for (float& value : out) {
+      value /= 255;
+    }
+    benchmark::DoNotOptimize(out.data());
+  }
+}
+BENCHMARK(BM_Augment)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace graft

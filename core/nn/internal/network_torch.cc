@@ -165,6 +165,8 @@ Network::Network(std::vector<LayerSpec> layers, std::array<int64_t, 3> input) : 
     if (layer.type == Type::kConv2D) {
       const bool pool = i + 1 < layers_.size() && layers_[i + 1].type == Type::kMaxPooling2D;
       p.convolution = std::make_unique<Convolution>(p.weight, p.bias, layer.padding, pool);
+    } else if (layer.type == Type::kDense) {
+      p.dense = std::make_unique<Dense>(p.weight, p.bias, i + 1 < layers_.size());
     }
     parameters_.push_back(std::move(p));
   }
@@ -186,8 +188,7 @@ torch::Tensor Network::Forward(torch::Tensor x, Precision precision) {
         x = x.dim() == 4 ? x.permute({0, 2, 3, 1}).flatten(1) : x;
         break;
       case Type::kDense:
-        x = torch::linear(x, p.weight, p.bias);
-        x = i + 1 < layers_.size() ? x.relu_() : x;
+        x = p.dense->Forward(x);
         break;
       case Type::kDropout:
         x = torch::dropout(x, layer.rate, is_training());

@@ -14,6 +14,7 @@
 #include "absl/types/span.h"
 #include "core/base/safetensors.h"
 #include "core/nn/internal/convolution_torch.h"
+#include "core/nn/internal/dense_torch.h"
 #include "core/nn/variants.h"
 
 namespace graft::internal {
@@ -47,6 +48,7 @@ class Network : public torch::nn::Module {
     torch::Tensor weight;
     torch::Tensor bias;
     std::unique_ptr<Convolution> convolution;  // null for other layers
+    std::unique_ptr<Dense> dense;              // likewise
   };
   std::vector<LayerSpec> layers_;
   std::vector<Parameters> parameters_;  // one a layer; undefined where it has none

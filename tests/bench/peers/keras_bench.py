@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
-from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 samples, weights, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -71,8 +70,8 @@ best("BM_TrunkStep/blocks_4_and_5", 1, lambda: [g.numpy() for g in top(x)])
 # From files to features in a file, as the write-up does: generator, predict, save.
 def features_from_files():
     files = sorted(pathlib.Path(samples).glob("*.jpg"))
-    images = np.stack([np.asarray(Image.open(f).convert("RGB").resize((150, 150), Image.NEAREST)) for f in files])
-    prepared = keras.applications.vgg16.preprocess_input(images.astype("float32"))
+    images = np.stack([keras.utils.img_to_array(keras.utils.load_img(f, target_size=(150, 150))) for f in files])
+    prepared = keras.applications.vgg16.preprocess_input(images)
     features = vgg.predict(prepared, batch_size=30, verbose=0)
     with tempfile.TemporaryDirectory() as folder:
         save_file({"features": features.reshape(len(files), -1)}, os.path.join(folder, "features.safetensors"))
@@ -114,7 +113,7 @@ features = lambda n: rng.rand(n, 8192).astype("float32")
 compile_and_fit("BM_Epoch/vgg16_features", head, 1e-4, features(240), features(80), 10)
 
 path = os.path.join(samples, "cat.199.jpg")
-best("BM_DecodeAndResize", 200, lambda: np.asarray(Image.open(path).convert("RGB").resize((150, 150), Image.NEAREST)))
+best("BM_DecodeAndResize", 200, lambda: keras.utils.img_to_array(keras.utils.load_img(path, target_size=(150, 150))))
 
 generator = ImageDataGenerator(rescale=1 / 255, zoom_range=0.3, rotation_range=50, width_shift_range=0.2,
                                height_shift_range=0.2, shear_range=0.2, horizontal_flip=True, fill_mode="nearest")

@@ -8,6 +8,7 @@
 #include "core/data/split.h"
 #include "core/infer/evaluate.h"
 #include "core/infer/predictor.h"
+#include "core/kernels/conv3x3.h"
 #include "core/nn/runtime.h"
 #include "tests/testing/files.h"
 
@@ -128,6 +129,50 @@ TEST_F(TrainerTest, MoreThanTwoClassesEndInSoftmax) {
   ASSERT_OK_AND_ASSIGN(const EvaluationReport report,
                        EvaluateModel(*predictor, dataset(), manifest_, Part::kTest, 2, &Nothing));
   EXPECT_GT(report.accuracy, 0.8);
+}
+
+TEST_F(TrainerTest, AugmentationChangesTheTrainingAndRepeats) {
+  MakeDataset({"blue", "green"}, 16);
+  TrainRequest plain = Request("basic_cnn", "plain");
+  TrainRequest first = Request("basic_cnn", "augmented");
+  first.options.augmentation.rotation = 50;
+  first.options.augmentation.zoom = 0.3;
+  first.options.augmentation.flip = true;
+  TrainRequest second = first;
+  second.out = dir_ / "again";
+  for (const TrainRequest* request : {&plain, &first, &second}) {
+    std::filesystem::create_directories(request->out);
+    ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(*request, QuietHooks()));
+    for (const EpochMetrics& epoch : outcome.history) {
+      EXPECT_GE(epoch.input_wait_seconds, 0);
+      EXPECT_LT(epoch.input_wait_seconds, epoch.seconds);
+    }
+  }
+  const auto bytes = [](const TrainRequest& request) { return testing::ReadBytes(WeightsFile(request.out)); };
+  EXPECT_EQ(bytes(first), bytes(second));
+  EXPECT_NE(bytes(first), bytes(plain));
+}
+
+TEST_F(TrainerTest, AugmentationNeedsAVariantThatTrainsOnImages) {
+  MakeDataset({"blue", "green"}, 16);
+  TrainRequest request = Request("vgg16_features", "refused");
+  request.options.augmentation.flip = true;
+  EXPECT_THAT(Train(request, QuietHooks()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.augment_*: not possible")));
+}
+
+TEST_F(TrainerTest, Bfloat16TrainsWhereTheCpuIsMadeForItAndSaysSoElsewhere) {
+  MakeDataset({"blue", "green"}, 16);
+  TrainRequest request = Request("basic_cnn", "bfloat16");
+  request.options.precision = Precision::kBfloat16;
+  const auto outcome = Train(request, QuietHooks());
+  if (kernels::BestIsa() == kernels::Isa::kAvx512) {
+    ASSERT_THAT(outcome, IsOk());
+    EXPECT_EQ(outcome->options.precision, Precision::kBfloat16);
+  } else {
+    EXPECT_THAT(outcome,
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("options.precision: bfloat16 needs")));
+  }
 }
 
 TEST_F(TrainerTest, SameRequestSameBytesOtherSeedOtherBytes) {

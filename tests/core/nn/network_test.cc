@@ -1,4 +1,5 @@
 // Networks on our own kernels and on oneDNN, against LibTorch in float64.
+#include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -7,6 +8,7 @@
 
 #include "core/base/safetensors.h"
 #include "core/nn/internal/convolution_torch.h"
+#include "core/nn/internal/dense_torch.h"
 #include "core/nn/internal/network_torch.h"
 #include "core/nn/runtime.h"
 #include "core/nn/trunk.h"
@@ -164,6 +166,69 @@ TEST(GradientTest, ValidationAfterAStepSeesTheNewWeights) {
     const torch::Tensor expected = Reference(x, layers.parameters[2], layers.parameters[3], 1, false);
     EXPECT_LT(Error(convolution.Forward(x), expected.to(torch::kDouble)), 1e-5) << step;
   }
+}
+
+TEST(DenseTest, EveryBatchEqualsFloat64) {
+  SetTorchThreads(2);
+  torch::manual_seed(5);
+  torch::Tensor weight = torch::randn({70, 301});
+  const torch::Tensor bias = torch::randn({70});
+  for (const bool relu : {false, true}) {
+    internal::Dense dense(weight, bias, relu);
+    torch::NoGradGuard no_grad;
+    for (const int64_t batch : {1, 2, 7, 64}) {
+      const torch::Tensor x = torch::randn({batch, 301});
+      torch::Tensor expected =
+          torch::linear(x.to(torch::kDouble), weight.to(torch::kDouble), bias.to(torch::kDouble));
+      expected = relu ? expected.relu() : expected;
+      EXPECT_LT(Error(dense.Forward(x), expected), 1e-5) << batch;
+    }
+  }
+}
+
+TEST(DenseTest, ValidationAfterAStepSeesTheNewWeights) {
+  SetTorchThreads(2);
+  torch::Tensor weight = torch::randn({8, 16}).set_requires_grad(true);
+  const torch::Tensor bias = torch::zeros({8});
+  internal::Dense dense(weight, bias, true);
+  const torch::Tensor x = torch::randn({4, 16});
+  for (int step = 0; step < 2; ++step) {
+    dense.Forward(x).sum().backward();
+    torch::NoGradGuard no_grad;
+    weight.sub_(weight.grad(), 0.1);
+    EXPECT_LT(Error(dense.Forward(x), torch::linear(x, weight, bias).relu().to(torch::kDouble)), 1e-5) << step;
+  }
+}
+
+// The named option's error, measured: 8 bits of 24 are left.
+TEST(NetworkTest, Bfloat16IsNearFloat32) {
+  SetTorchThreads(2);
+  torch::manual_seed(6);
+  const Variant* const variant = *FindVariant("basic_cnn");
+  TrainingOptions options = variant->defaults;
+  options.image_size = 46;
+  options.dense_units = 32;
+  internal::Network network(variant->layers(options, 3), {46, 46, 3});
+  const torch::Tensor x = torch::rand({4, 46, 46, 3}).permute({0, 3, 1, 2});
+  torch::Tensor gradients[2];
+  torch::Tensor logits[2];
+  for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
+    network.zero_grad();
+    torch::Tensor& result = logits[precision == Precision::kBfloat16];
+    result = network.Forward(x, precision);
+    EXPECT_EQ(result.scalar_type(), torch::kFloat);
+    result.square().sum().backward();
+    const torch::Tensor gradient = network.parameters()[0].grad();
+    EXPECT_EQ(gradient.scalar_type(), torch::kFloat);
+    gradients[precision == Precision::kBfloat16] = gradient.detach().clone();
+  }
+  const double error = Error(logits[1].detach(), logits[0].detach().to(torch::kDouble));
+  const double gradient_error = RelativeL2(gradients[1], gradients[0].to(torch::kDouble));
+  std::cout << "bfloat16: logits " << error << ", gradient of the first layer " << gradient_error << "\n";
+  EXPECT_GT(error, 1e-6) << "it wasn't bfloat16 at all";
+  EXPECT_LT(error, 0.03);
+  EXPECT_LT(gradient_error, 0.25);
+  EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCPU)) << "left on";
 }
 
 }  // namespace
