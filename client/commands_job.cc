@@ -13,19 +13,9 @@ namespace graft {
 namespace {
 
 std::string Kind(const v1::JobSpec& spec) {
-  switch (spec.kind_case()) {
-    case v1::JobSpec::kSplit:
-      return "split";
-    case v1::JobSpec::kTrain:
-      return "train";
-    case v1::JobSpec::kExtractFeatures:
-      return "extract_features";
-    case v1::JobSpec::kEvaluate:
-      return "evaluate";
-    case v1::JobSpec::KIND_NOT_SET:
-      break;
-  }
-  return "?";
+  const auto* kind = v1::JobSpec::descriptor()->FindOneofByName("kind");
+  const auto* field = spec.GetReflection()->GetOneofFieldDescriptor(spec, kind);
+  return field == nullptr ? "?" : field->name();
 }
 
 std::string Subject(const v1::JobSpec& spec) {

@@ -80,10 +80,6 @@ google::protobuf::Timestamp ToTimestamp(int64_t ms) {
   return time;
 }
 
-int64_t FromTimestamp(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1000 + time.nanos() / 1'000'000;
-}
-
 absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec) {
   SplitOptions options;
   switch (spec.label_rule()) {
@@ -384,19 +380,9 @@ absl::StatusOr<v1::Model> ToProto(const ModelDescription& model) {
 }
 
 std::string KindOf(const v1::JobSpec& spec) {
-  switch (spec.kind_case()) {
-    case v1::JobSpec::kSplit:
-      return "split";
-    case v1::JobSpec::kTrain:
-      return "train";
-    case v1::JobSpec::kExtractFeatures:
-      return "extract_features";
-    case v1::JobSpec::kEvaluate:
-      return "evaluate";
-    case v1::JobSpec::KIND_NOT_SET:
-      break;
-  }
-  return "";
+  const auto* kind = v1::JobSpec::descriptor()->FindOneofByName("kind");
+  const auto* field = spec.GetReflection()->GetOneofFieldDescriptor(spec, kind);
+  return field == nullptr ? "" : field->name();
 }
 
 std::string DatasetOf(const v1::JobSpec& spec) {

@@ -25,7 +25,6 @@ namespace graft {
 
 // Milliseconds since 1970, UTC.
 google::protobuf::Timestamp ToTimestamp(int64_t ms);
-int64_t FromTimestamp(const google::protobuf::Timestamp& time);
 
 // INVALID_ARGUMENT names the field. Unset enums take the documented default.
 absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec);

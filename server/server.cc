@@ -198,11 +198,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   for (const std::string& name : PublicServiceNames()) {
     impl->server->GetHealthCheckService()->SetServingStatus(name, true);
   }
-  impl->jobs->Start();
+  // From here on there are jobs and callers, which Shutdown must see off, also when the port file can't be written.
+  auto server = std::unique_ptr<Server>(new Server(std::move(impl)));
+  server->impl_->jobs->Start();
   if (!o.port_file.empty()) {
-    GRAFT_RETURN_IF_ERROR(WriteFileAtomic(o.port_file, absl::StrCat(impl->port, "\n")));
+    GRAFT_RETURN_IF_ERROR(WriteFileAtomic(o.port_file, absl::StrCat(server->port(), "\n")));
   }
-  return std::unique_ptr<Server>(new Server(std::move(impl)));
+  return server;
 }
 
 void Server::Shutdown(absl::Duration drain) {

@@ -13,10 +13,14 @@ Isa DetectIsa() {
 #ifdef GRAFT_HAVE_X86_KERNELS
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     isa = Isa::kAvx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+#ifdef GRAFT_AVX512_KERNELS_ON_AVX2  // tests compile them for AVX2, to have them tried on CPUs without AVX-512
+    isa = Isa::kAvx512;
+#else
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw")) {
       isa = Isa::kAvx512;
     }
+#endif
   }
 #endif
   const char* const limit = std::getenv("GRAFT_ISA");

@@ -6,6 +6,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -103,7 +104,11 @@ grpc::ServerUnaryReactor* RunUnaryAsync(const RpcRuntime& runtime, grpc::Callbac
                                         std::string method, Handler handler) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   auto log = std::make_shared<CallLog>(std::move(method), *context);
-  const std::function<void(absl::Status)> done = [reactor, log](const absl::Status& status) {
+  auto answered = std::make_shared<std::atomic_flag>();
+  const std::function<void(absl::Status)> done = [reactor, log, answered](const absl::Status& status) {
+    if (answered->test_and_set()) {
+      return;  // a handler that throws after its answer; Finish twice would end the process
+    }
     log->End(status);
     reactor->Finish(ToGrpc(status));
   };
@@ -112,7 +117,6 @@ grpc::ServerUnaryReactor* RunUnaryAsync(const RpcRuntime& runtime, grpc::Callbac
           done(absl::CancelledError("the caller has gone"));
           return;
         }
-        // A handler calls `done` as its last act, so what it throws before leaves the call to be answered here.
         const absl::Status thrown = CatchExceptions("internal error", [&] {
           handler(done);
           return absl::OkStatus();

@@ -128,6 +128,21 @@ TEST_F(ServerTest, ASecondServerOnThePortOrTheFolderIsRefused) {
   EXPECT_TRUE(status_->GetStatus(Context().get(), {}, &status).ok());
 }
 
+TEST_F(ServerTest, APortFileThatCannotBeWrittenEndsTheServerInOrder) {
+  v1::Job waiting;
+  ASSERT_TRUE(Submit(Split("waiting"), &waiting).ok());  // the next server starts it at once
+  server_.reset();
+  ServerOptions options = Options();
+  options.port_file = dir_ / "no/such/folder/port";
+  EXPECT_THAT(Server::Start(options, std::make_unique<PuppetEngine>(), std::make_unique<PuppetExecutor>()),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no/such/folder")));
+  StartServer();
+  v1::GetJobRequest request;
+  request.set_id(waiting.id());
+  v1::Job job;
+  EXPECT_TRUE(jobs_->GetJob(Context().get(), request, &job).ok());
+}
+
 TEST_F(ServerTest, TheWorkersSocketIsTheUsersOwn) {
   struct stat info {};
   ASSERT_EQ(stat((dir_ / "data/worker.sock").c_str(), &info), 0);

@@ -23,8 +23,9 @@ tf.config.threading.set_inter_op_parallelism_threads(threads)
 results = {"version": f"Keras {keras.__version__} (TensorFlow {tf.__version__})"}
 
 
-def best(name, repeats, call):
-    call()
+def best(name, repeats, call, warm_up=True):
+    if warm_up:
+        call()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -77,7 +78,8 @@ def features_from_files():
         save_file({"features": features.reshape(len(files), -1)}, os.path.join(folder, "features.safetensors"))
 
 
-best("BM_FeaturesFromFiles", 1, features_from_files)
+vgg.predict(np.zeros((30, 150, 150, 3), "float32"), verbose=0)
+best("BM_FeaturesFromFiles", 1, features_from_files, warm_up=False)
 
 
 def compile_and_fit(name, model, rate, train, validation, epochs):
