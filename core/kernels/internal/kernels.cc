@@ -28,7 +28,7 @@ inline bool IsDirect(int64_t in_channels) { return in_channels < kFewChannels; }
 //   U [36][in_channels][outputs]  G g G^T         of the filter, made by PackFilter: [36][panel][in_channels][kPanel]
 //   M [36][tiles][outputs]        M = V U, 36 matrix products
 struct Tiling {
-  int64_t rows;      // of an image
+  int64_t rows;  // of an image
   int64_t columns;
   int64_t per_image;
   int64_t count;
@@ -230,8 +230,8 @@ inline void MultiplyPointPanel(const ConvShape& shape, int64_t tiles, const floa
                                const float* v, const Layout& m_layout, float* m, int64_t point, int64_t panel) {
   const int64_t panels = CeilDiv(shape.out_channels, kPanel);
   MultiplyPanel<false, false>(v + point * v_layout.slab, v_layout.row,
-                              packed + (point * panels + panel) * shape.in_channels * kPanel, kPanel,
-                              shape.in_channels, m + point * m_layout.slab + panel * kPanel, m_layout.row, tiles);
+                              packed + (point * panels + panel) * shape.in_channels * kPanel, kPanel, shape.in_channels,
+                              m + point * m_layout.slab + panel * kPanel, m_layout.row, tiles);
 }
 
 void WinogradForward(const ForwardArguments& a) {
@@ -296,8 +296,8 @@ void WinogradPackFilter(int64_t in_channels, int64_t out_channels, const FilterV
         for (int s = 0; s < 3; ++s) {
           Vec g[3] = {};
           for (int r = 0; r < 3; ++r) {
-            const float* const p =
-                filter.data + first * filter.out_stride + r * filter.row_stride + s * filter.column_stride + c * filter.in_stride;
+            const float* const p = filter.data + first * filter.out_stride + r * filter.row_stride +
+                                   s * filter.column_stride + c * filter.in_stride;
             for (int lane = 0; lane < Min(kWidth, out_channels - first); ++lane) {
               g[r][lane] = p[lane * filter.out_stride];
             }
@@ -423,17 +423,18 @@ void WinogradBackwardFilter(const BackwardFilterArguments& a) {
 
 // ---- Few channels: direct -------------------------------------------------------------------------------------------
 
-// The window of an output, taken column by column, and the window of the next output, which begins one column further on:
-// with the three input rows interleaved, column by column, these are the rows of a matrix that overlap, and a row of
-// outputs is one matrix product.
+// The window of an output, taken column by column, and the window of the next output, which begins one column further
+// on: with the three input rows interleaved, column by column, these are the rows of a matrix that overlap, and a row
+// of outputs is one matrix product.
 //
 // Column w of the padded input rows is at w * 3 * in_channels, row by row.
 inline int64_t WindowRowFloats(const ConvShape& shape) {
   return RoundUp((shape.width + 2 * shape.padding) * 3 * shape.in_channels, kCacheLine);
 }
 
-void InterleaveRows(const ConvShape& shape, const float* x, int64_t image, int64_t row, float* out) {
-  const int64_t channels = shape.in_channels;
+template <int64_t kFixedChannels>  // 0: any number; colour images have a loop of their own
+void InterleaveRowsOf(const ConvShape& shape, const float* x, int64_t image, int64_t row, float* out) {
+  const int64_t channels = kFixedChannels > 0 ? kFixedChannels : shape.in_channels;
   for (int64_t i = 0; i < WindowRowFloats(shape); ++i) {
     out[i] = 0;
   }
@@ -450,6 +451,11 @@ void InterleaveRows(const ConvShape& shape, const float* x, int64_t image, int64
       }
     }
   }
+}
+
+inline void InterleaveRows(const ConvShape& shape, const float* x, int64_t image, int64_t row, float* out) {
+  const auto interleave = shape.in_channels == 3 ? InterleaveRowsOf<3> : InterleaveRowsOf<0>;
+  interleave(shape, x, image, row, out);
 }
 
 // [panel][column][row][in_channels][kPanel]
@@ -695,7 +701,7 @@ void BackwardFilter(const BackwardFilterArguments& a) {
   }
 }
 
-extern const Table kTable = {FilterFloats, PackFilter, WorkspaceFloats, Forward,
-                             BackwardFilter, MaxPool, ReluPoolBackward};
+extern const Table kTable = {FilterFloats,   PackFilter, WorkspaceFloats, Forward,
+                             BackwardFilter, MaxPool,    ReluPoolBackward};
 
 }  // namespace graft::kernels::GRAFT_ISA
