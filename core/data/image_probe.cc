@@ -95,7 +95,8 @@ absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
       if (!scanned && b[at] != 0xFF) {
         return Damaged("JPEG", "a marker is missing");
       }
-      ++at;
+      const auto next = std::find(b.begin() + static_cast<ptrdiff_t>(at) + 1, b.end(), 0xFF);
+      at = scanned ? static_cast<size_t>(next - b.begin()) : at + 1;
     }
     if (at + 1 >= b.size()) {
       return Truncated("JPEG");

@@ -177,9 +177,9 @@ torch::Tensor Convolution::Forward(const torch::Tensor& input) {
     return InTorch(input);
   }
   const torch::Tensor x = input.contiguous(kChannelsLast);
-  if (torch::GradMode::is_enabled() && weight_.requires_grad()) {
+  if (torch::GradMode::is_enabled() && (weight_.requires_grad() || bias_.requires_grad() || x.requires_grad())) {
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard lock(mutex_);  // the weights may be about to change
       own_filter_.reset();
       onednn_filters_.clear();
     }

@@ -154,6 +154,27 @@ TEST(GradientTest, AreAsCloseToFloat64AsOneDnns) {
   EXPECT_LT(own_worst, 1e-5);
 }
 
+TEST(GradientTest, PassesThroughLayersThatAreFrozen) {
+  SetTorchThreads(2);
+  torch::manual_seed(7);
+  const torch::Tensor weight = torch::randn({16, 16, 3, 3}).contiguous(kChannelsLast);
+  const torch::Tensor bias = torch::zeros({16});
+  const torch::Tensor dense_weight = torch::randn({5, 16 * 36});
+  const torch::Tensor dense_bias = torch::zeros({5});
+  internal::Convolution convolution(weight, bias, 1, false);
+  internal::Dense dense(dense_weight, dense_bias, true);
+  torch::Tensor x = torch::randn({2, 16, 6, 6}).contiguous(kChannelsLast).set_requires_grad(true);
+  dense.Forward(convolution.Forward(x).permute({0, 2, 3, 1}).flatten(1)).sum().backward();
+  torch::Tensor reference = x.detach().to(torch::kDouble).set_requires_grad(true);
+  const torch::Tensor y = Reference(reference, weight.to(torch::kDouble), bias.to(torch::kDouble), 1, false);
+  torch::linear(y.permute({0, 2, 3, 1}).flatten(1), dense_weight.to(torch::kDouble), dense_bias.to(torch::kDouble))
+      .relu()
+      .sum()
+      .backward();
+  ASSERT_TRUE(x.grad().defined());
+  EXPECT_LT(Error(x.grad(), reference.grad()), 1e-5);
+}
+
 TEST(GradientTest, ValidationAfterAStepSeesTheNewWeights) {
   SetTorchThreads(2);
   Layers layers;
