@@ -29,8 +29,8 @@ Dense::Dense(torch::Tensor weight, torch::Tensor bias, bool relu)
     : weight_(std::move(weight)), bias_(std::move(bias)), relu_(relu) {}
 
 torch::Tensor Dense::Forward(const torch::Tensor& x) {
-  const bool trains = torch::GradMode::is_enabled() &&
-                      (weight_.requires_grad() || bias_.requires_grad() || x.requires_grad());
+  const bool trains =
+      torch::GradMode::is_enabled() && (weight_.requires_grad() || bias_.requires_grad() || x.requires_grad());
   if (trains || x.size(0) < 2 || !x.is_cpu() || x.scalar_type() != torch::kFloat || !at::hasMKLDNN() ||
       at::autocast::is_autocast_enabled(at::kCPU)) {
     if (trains) {

@@ -199,8 +199,7 @@ TEST(DenseTest, EveryBatchEqualsFloat64) {
     torch::NoGradGuard no_grad;
     for (const int64_t batch : {1, 2, 7, 64}) {
       const torch::Tensor x = torch::randn({batch, 301});
-      torch::Tensor expected =
-          torch::linear(x.to(torch::kDouble), weight.to(torch::kDouble), bias.to(torch::kDouble));
+      torch::Tensor expected = torch::linear(x.to(torch::kDouble), weight.to(torch::kDouble), bias.to(torch::kDouble));
       expected = relu ? expected.relu() : expected;
       EXPECT_LT(Error(dense.Forward(x), expected), 1e-5) << batch;
     }
