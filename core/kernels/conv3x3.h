@@ -75,8 +75,7 @@ void BackwardFilter(Isa isa, const ConvShape& shape, const float* x, const float
                     float* workspace, float* gradient);
 // The gradient of the input is Forward() of the output's gradient, with the shape below and filter.Transposed().
 inline ConvShape BackwardDataShape(const ConvShape& shape) {
-  return {shape.batch,       shape.out_height(), shape.out_width(), shape.out_channels,
-          shape.in_channels, 2 - shape.padding};
+  return {shape.batch, shape.out_height(), shape.out_width(), shape.out_channels, shape.in_channels, 2 - shape.padding};
 }
 
 // 2x2 max-pool with stride 2, of N x height x width x channels. NaN wins.

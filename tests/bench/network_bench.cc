@@ -19,9 +19,15 @@ constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 // A layer of VGG16 at 150 x 150: side of its input, channels in and out; the last argument is the batch.
 void VggLayers(benchmark::internal::Benchmark* benchmark) {
   for (const int64_t batch : {1, 30}) {
-    for (const auto& [side, in, out] : {std::tuple<int64_t, int64_t, int64_t>{150, 3, 64}, {150, 64, 64},
-                                        {75, 64, 128}, {75, 128, 128}, {37, 128, 256}, {37, 256, 256}, {18, 256, 512},
-                                        {18, 512, 512}, {9, 512, 512}}) {
+    for (const auto& [side, in, out] : {std::tuple<int64_t, int64_t, int64_t>{150, 3, 64},
+                                        {150, 64, 64},
+                                        {75, 64, 128},
+                                        {75, 128, 128},
+                                        {37, 128, 256},
+                                        {37, 256, 256},
+                                        {18, 256, 512},
+                                        {18, 512, 512},
+                                        {9, 512, 512}}) {
       benchmark->Args({side, in, out, batch});
     }
   }
@@ -73,8 +79,12 @@ void BM_ConvolutionBackward(benchmark::State& state, ConvolutionAlgorithm algori
   SetConvolutionAlgorithm(ConvolutionAlgorithm::kAuto);
 }
 void VggLayersTraining(benchmark::internal::Benchmark* benchmark) {
-  for (const auto& [side, in, out] : {std::tuple<int64_t, int64_t, int64_t>{150, 3, 64}, {150, 64, 64}, {75, 128, 128},
-                                      {37, 256, 256}, {18, 512, 512}, {9, 512, 512}}) {
+  for (const auto& [side, in, out] : {std::tuple<int64_t, int64_t, int64_t>{150, 3, 64},
+                                      {150, 64, 64},
+                                      {75, 128, 128},
+                                      {37, 256, 256},
+                                      {18, 512, 512},
+                                      {9, 512, 512}}) {
     benchmark->Args({side, in, out, 30});
   }
   benchmark->ArgNames({"side", "in", "out", "batch"})->Unit(benchmark::kMillisecond)->UseRealTime()->MinTime(0.3);

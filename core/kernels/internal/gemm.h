@@ -7,12 +7,13 @@
 namespace graft::kernels::GRAFT_ISA {
 
 // A tile of kRows x kPanel sums takes two registers a row; with two for a row of B and one for an element of A, that
-// is what AVX2's 16 registers, or AVX-512's 32, hold. Each step multiplies kRows broadcast elements of A with a row of B.
+// is what AVX2's 16 registers, or AVX-512's 32, hold. Each step multiplies kRows broadcast elements of A with a row of
+// B.
 inline constexpr int kPanel = 2 * kWidth;
 inline constexpr int kRows = kWidth == 16 ? 14 : 6;
 
-// C (rows x kPanel) = A (rows x depth) * B (depth x kPanel), or += with kAccumulate. A's element (i, k) is a[i * lda + k],
-// or a[k * lda + i] with kColumns. Rows of B and C are ldb and ldc floats apart.
+// C (rows x kPanel) = A (rows x depth) * B (depth x kPanel), or += with kAccumulate. A's element (i, k) is a[i * lda +
+// k], or a[k * lda + i] with kColumns. Rows of B and C are ldb and ldc floats apart.
 template <int kTileRows, bool kAccumulate, bool kColumns>
 void MultiplyTile(const float* __restrict a, int64_t lda, const float* __restrict b, int64_t ldb, int64_t depth,
                   float* __restrict c, int64_t ldc) {
@@ -57,8 +58,8 @@ constexpr const MultiplyTileFn* MultiplyTiles() {
 
 // One panel of C, of any number of rows: rows are dealt evenly to tiles, so that none is nearly empty.
 template <bool kAccumulate, bool kColumns>
-inline void MultiplyPanel(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float* c, int64_t ldc,
-                          int64_t rows) {
+inline void MultiplyPanel(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float* c,
+                          int64_t ldc, int64_t rows) {
   const int64_t tiles = CeilDiv(rows, kRows);
   for (int64_t i = 0, from = 0; i < tiles; ++i) {
     const int64_t to = rows * (i + 1) / tiles;

@@ -18,8 +18,8 @@
 
 namespace graft::kernels::GRAFT_ISA {
 
-inline constexpr int kTile = 4;                   // a side of an output tile
-inline constexpr int kTileIn = 6;                 // a side of an input tile
+inline constexpr int kTile = 4;                    // a side of an output tile
+inline constexpr int kTileIn = 6;                  // a side of an input tile
 inline constexpr int kPoints = kTileIn * kTileIn;  // products of a tile
 
 inline constexpr float kA = 3.F / 4;

@@ -8,9 +8,10 @@
 
 namespace graft::internal {
 
-// A dense layer, with or without ReLU. Batches of two and more go to oneDNN on the CPU, with the weights in its own order:
-// a quarter to four fifths of the time of LibTorch's own way, which is MKL. That order costs another copy of the weights,
-// so training, where they change with each step, stays with MKL, and so does a single row, which is no slower there.
+// A dense layer, with or without ReLU. Batches of two and more go to oneDNN on the CPU, with the weights in its own
+// order: a quarter to four fifths of the time of LibTorch's own way, which is MKL. That order costs another copy of the
+// weights, so training, where they change with each step, stays with MKL, and so does a single row, which is no slower
+// there.
 //
 // Thread-safe while nobody trains it.
 class Dense {

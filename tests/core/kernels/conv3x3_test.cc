@@ -99,8 +99,8 @@ std::vector<float> RunForward(Isa isa, const ConvShape& s, const std::vector<flo
   PackFilter(isa, s.in_channels, s.out_channels, filter, packed.data());
   std::vector<float> workspace(static_cast<size_t>(WorkspaceFloats(isa, s, threads)), kNaN);
   const int64_t step = pool ? 2 : 1;
-  std::vector<float> y(
-      static_cast<size_t>(s.batch * (s.out_height() / step) * (s.out_width() / step) * s.out_channels), kNaN);
+  std::vector<float> y(static_cast<size_t>(s.batch * (s.out_height() / step) * (s.out_width() / step) * s.out_channels),
+                       kNaN);
   Forward(isa, s, x.data(), packed.data(), filter, {bias.empty() ? nullptr : bias.data(), relu, pool}, threads,
           workspace.data(), y.data());
   return y;
@@ -144,8 +144,8 @@ TEST_P(KernelsTest, ForwardEqualsTheDefinitionAtOddShapes) {
       if (height + 2 * padding < 3) {
         continue;
       }
-      for (const auto& [in, out] : {std::pair<int64_t, int64_t>{1, 1}, {3, 16}, {3, 20}, {7, 33}, {8, 8}, {16, 64},
-                                    {19, 5}, {40, 70}}) {
+      for (const auto& [in, out] :
+           {std::pair<int64_t, int64_t>{1, 1}, {3, 16}, {3, 20}, {7, 33}, {8, 8}, {16, 64}, {19, 5}, {40, 70}}) {
         const ConvShape s{1 + cases % 3, height, width, in, out, padding};
         const auto x = Random(s.batch * height * width * in, 1);
         const auto weights = Random(9 * in * out, 2);
@@ -214,8 +214,8 @@ TEST_P(KernelsTest, GradientOfTheInput) {
         }
       }
     }
-    const auto result = RunForward(isa(), BackwardDataShape(s), gradient, View(weights, 18).Transposed(), {}, false,
-                                   false, 2);
+    const auto result =
+        RunForward(isa(), BackwardDataShape(s), gradient, View(weights, 18).Transposed(), {}, false, false, 2);
     EXPECT_LT(Error(result, expected), 1e-5) << padding;
   }
 }
@@ -253,8 +253,8 @@ TEST_P(KernelsTest, GradientOfTheFilter) {
         std::vector<float> workspace(static_cast<size_t>(WorkspaceFloats(isa(), s, threads)), kNaN);
         std::vector<float> result(expected.size(), kNaN);
         BackwardFilter(isa(), s, x.data(), gradient.data(), threads, workspace.data(), result.data());
-        EXPECT_LT(Error(result, expected), 1e-5) << in << " to " << out << ", padding " << padding << ", " << batch
-                                                 << " images of " << side;
+        EXPECT_LT(Error(result, expected), 1e-5)
+            << in << " to " << out << ", padding " << padding << ", " << batch << " images of " << side;
       }
     }
   }
@@ -304,7 +304,8 @@ TEST_P(KernelsTest, DenormalNumbersAreNumbers) {
 }
 
 TEST_P(KernelsTest, MaxPool) {
-  for (const auto& [height, width, channels] : {std::tuple<int64_t, int64_t, int64_t>{2, 2, 1}, {5, 7, 19}, {6, 4, 16}}) {
+  for (const auto& [height, width, channels] :
+       {std::tuple<int64_t, int64_t, int64_t>{2, 2, 1}, {5, 7, 19}, {6, 4, 16}}) {
     auto x = Random(3 * height * width * channels, 17);
     x[0] = kNaN;
     const ConvShape s{3, height, width, channels, channels, 1};
