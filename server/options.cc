@@ -34,9 +34,6 @@ absl::Status ServerOptions::Resolve() {
       return InvalidField(name, absl::StrCat(value, " is out of range; use ", low, " to ", high));
     }
   }
-  if (convolution != "auto" && convolution != "winograd" && convolution != "onednn") {
-    return InvalidField("--convolution", absl::StrCat("'", convolution, "' is unknown; use auto, winograd or onednn"));
-  }
   if (threads == 0) {
     threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   }

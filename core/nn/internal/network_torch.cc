@@ -181,7 +181,10 @@ torch::Tensor Network::Forward(torch::Tensor x, Precision precision) {
       case Type::kConv2D:
         x = p.convolution->Forward(x);
         break;
-      case Type::kMaxPooling2D:  // every one follows a convolution, which has done it
+      case Type::kMaxPooling2D:
+        if (i == 0 || layers_[i - 1].type != Type::kConv2D) {  // a convolution does the one behind it itself
+          x = torch::max_pool2d(x, 2);
+        }
         break;
       case Type::kFlatten:
         // In the order height, width, channels, as Keras flattens: free of copies in channels_last memory.

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 
 import ncnn
 import numpy as np
@@ -15,6 +14,8 @@ import onnxruntime
 import openvino
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
+
+from clock import best
 
 weights, threads = load_file(sys.argv[1]), int(sys.argv[2])
 BLOCKS = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]
@@ -31,16 +32,6 @@ def layers():
             n += 2
         yield None
         n += 1
-
-
-def best(repeats, call):
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1000
 
 
 def measure(run):

@@ -17,21 +17,12 @@ from keras import layers
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from safetensors.numpy import load_file, save_file
 
+from clock import best
+
 samples, weights, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 tf.config.threading.set_intra_op_parallelism_threads(threads)
 tf.config.threading.set_inter_op_parallelism_threads(threads)
 results = {"version": f"Keras {keras.__version__} (TensorFlow {tf.__version__})"}
-
-
-def best(name, repeats, call, warm_up=True):
-    if warm_up:
-        call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    results[name] = min(times) * 1000
 
 
 def trunk(side):
@@ -47,7 +38,7 @@ for side, count in ((150, 1), (150, 30), (96, 8), (224, 8)):
     vgg = trunk(side)
     forward = tf.function(lambda x: vgg(x, training=False))
     x = tf.random.uniform((count, side, side, 3)) * 255
-    best(f"BM_Trunk/side:{side}/batch:{count}", 10 if count == 1 else 2, lambda: forward(x).numpy())
+    results[f"BM_Trunk/side:{side}/batch:{count}"] = best(10 if count == 1 else 2, lambda: forward(x).numpy())
 
 vgg = trunk(150)
 x = tf.random.uniform((30, 150, 150, 3))
@@ -63,9 +54,9 @@ def step_of(variables):
 
 
 step = step_of(vgg.trainable_variables)
-best("BM_TrunkStep/all", 1, lambda: [g.numpy() for g in step(x)])
+results["BM_TrunkStep/all"] = best(1, lambda: [g.numpy() for g in step(x)])
 top = step_of([v for v in vgg.trainable_variables if "block4" in v.path or "block5" in v.path])
-best("BM_TrunkStep/blocks_4_and_5", 1, lambda: [g.numpy() for g in top(x)])
+results["BM_TrunkStep/blocks_4_and_5"] = best(1, lambda: [g.numpy() for g in top(x)])
 
 
 # From files to features in a file, as the write-up does: generator, predict, save.
@@ -79,7 +70,7 @@ def features_from_files():
 
 
 vgg.predict(np.zeros((30, 150, 150, 3), "float32"), verbose=0)
-best("BM_FeaturesFromFiles", 1, features_from_files, warm_up=False)
+results["BM_FeaturesFromFiles"] = best(1, features_from_files, warm_up=False)
 
 
 def compile_and_fit(name, model, rate, train, validation, epochs):
@@ -115,11 +106,11 @@ features = lambda n: rng.rand(n, 8192).astype("float32")
 compile_and_fit("BM_Epoch/vgg16_features", head, 1e-4, features(240), features(80), 10)
 
 path = os.path.join(samples, "cat.199.jpg")
-best("BM_DecodeAndResize", 200, lambda: keras.utils.img_to_array(keras.utils.load_img(path, target_size=(150, 150))))
+results["BM_DecodeAndResize"] = best(200, lambda: keras.utils.img_to_array(keras.utils.load_img(path, target_size=(150, 150))))
 
 generator = ImageDataGenerator(rescale=1 / 255, zoom_range=0.3, rotation_range=50, width_shift_range=0.2,
                                height_shift_range=0.2, shear_range=0.2, horizontal_flip=True, fill_mode="nearest")
 batches = generator.flow(images(300), np.zeros(300), batch_size=30)
-best("BM_Augment", 9, lambda: next(batches))
+results["BM_Augment"] = best(9, lambda: next(batches))
 results["BM_Augment"] /= 30
 json.dump(results, sys.stdout)

@@ -220,6 +220,23 @@ TEST(DenseTest, ValidationAfterAStepSeesTheNewWeights) {
   }
 }
 
+TEST(NetworkTest, PoolsThatFollowNoConvolutionArePoolsToo) {
+  using Type = LayerSpec::Type;
+  internal::Network network({{Type::kMaxPooling2D, "first"},
+                             {Type::kConv2D, "conv2d", 4},
+                             {Type::kMaxPooling2D, "second"},
+                             {Type::kMaxPooling2D, "third"}},
+                            {20, 20, 3});
+  torch::NoGradGuard no_grad;
+  const torch::Tensor x = torch::rand({1, 20, 20, 3}).permute({0, 3, 1, 2});
+  const auto weights = network.Weights();
+  const torch::Tensor expected =
+      torch::max_pool2d(Reference(torch::max_pool2d(x, 2), weights[0].second, weights[1].second, 0, true), 2);
+  const torch::Tensor found = network.Forward(x);
+  ASSERT_EQ(found.sizes(), expected.sizes());
+  EXPECT_LT(Error(found, expected.to(torch::kDouble)), 1e-5);
+}
+
 // The named option's error, measured: 8 bits of 24 are left.
 TEST(NetworkTest, Bfloat16IsNearFloat32) {
   SetTorchThreads(2);
