@@ -48,6 +48,10 @@ inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }
 // The larger one; NaN where either is.
 inline Vec MaxOrNan(Vec a, Vec b) { return a > b ? a : a == a ? b : a; }
 
+// Row strides that are multiples of 4096 bytes would put a whole column of a matrix into one set of the cache; a cache
+// line more spreads them.
+inline constexpr int64_t kCacheLine = 16;  // floats
+
 inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }

@@ -1,0 +1,417 @@
+// 3x3 convolution by Winograd's transforms (winograd.h), forward and to the filter's gradient.
+#ifndef GRAFT_CORE_KERNELS_INTERNAL_WINOGRAD_CONVOLUTION_H_
+#define GRAFT_CORE_KERNELS_INTERNAL_WINOGRAD_CONVOLUTION_H_
+
+#include <omp.h>
+
+#include "core/kernels/internal/gemm.h"
+#include "core/kernels/internal/table.h"
+#include "core/kernels/internal/vector.h"
+#include "core/kernels/internal/winograd.h"
+
+namespace graft::kernels::GRAFT_ISA {
+
+// The output is cut into 4x4 tiles, those of all images in one row; tiles at the right and lower edge may reach beyond
+// it. A block is a run of tiles whose transforms are in memory at a time:
+//
+//   V [36][tiles][in_channels]    B^T d B         of the input
+//   U [36][in_channels][outputs]  G g G^T         of the filter, made by PackFilter: [36][panel][in_channels][kPanel]
+//   M [36][tiles][outputs]        M = V U, 36 matrix products
+struct Tiling {
+  int64_t rows;  // of an image
+  int64_t columns;
+  int64_t per_image;
+  int64_t count;
+
+  explicit Tiling(const ConvShape& shape)
+      : rows(CeilDiv(shape.out_height(), kTile)),
+        columns(CeilDiv(shape.out_width(), kTile)),
+        per_image(rows * columns),
+        count(shape.batch * per_image) {}
+};
+
+struct TilePosition {
+  int64_t image;
+  int64_t row;  // of its upper left output
+  int64_t column;
+
+  TilePosition(const Tiling& tiling, int64_t tile)
+      : image(tile / tiling.per_image),
+        row(tile % tiling.per_image / tiling.columns * kTile),
+        column(tile % tiling.columns * kTile) {}
+};
+
+// How V, M and their like lie: element (point, tile, channel) at point * slab + tile * row + channel.
+struct Layout {
+  int64_t row;
+  int64_t slab;
+
+  Layout(int64_t tiles, int64_t channels)
+      : row(RoundUp(channels, kPanel) + kCacheLine), slab(tiles * row + kCacheLine) {}
+  int64_t floats() const { return kPoints * slab; }
+};
+
+// Tiles of a block. More of them reuse the filter more often; fewer leave V and M in the cache. A multiple of kRows.
+inline int64_t BlockTiles(const ConvShape& shape, const Tiling& tiling, int threads) {
+  const int64_t channels = shape.in_channels + shape.out_channels;
+  const int64_t few = kWidth == 16 ? 4 * kRows : 8 * kRows;
+  const int64_t tiles = channels <= 512 ? few : 4 * few;
+  // As many blocks for each thread as for the others.
+  const int64_t blocks = RoundUp(CeilDiv(tiling.count, tiles), threads);
+  return CeilDiv(tiling.count, blocks);
+}
+
+// V of one tile. Outside of the image there are zeros.
+inline void TransformInputTile(const ConvShape& shape, const float* x, const TilePosition& tile, const Layout& layout,
+                               float* v) {
+  const int64_t channels = shape.in_channels;
+  const int64_t top = tile.row - shape.padding;
+  const int64_t left = tile.column - shape.padding;
+  const int64_t row_floats = shape.width * channels;
+  const float* const image = x + tile.image * shape.height * row_floats;
+  const bool inside = top >= 0 && left >= 0 && top + kTileIn <= shape.height && left + kTileIn <= shape.width;
+  for (int64_t c = 0; c < channels; c += kWidth) {
+    const int64_t rest = channels - c;
+    Vec columns[kTileIn][kTileIn];  // B^T d
+    for (int j = 0; j < kTileIn; ++j) {
+      const int64_t column = left + j;
+      const float* const p = image + top * row_floats + column * channels + c;
+      Vec d[kTileIn];
+      if (inside && rest >= kWidth) {
+        for (int i = 0; i < kTileIn; ++i) {
+          d[i] = Load(p + i * row_floats);
+        }
+      } else {
+        for (int i = 0; i < kTileIn; ++i) {
+          const bool present = column >= 0 && column < shape.width && top + i >= 0 && top + i < shape.height;
+          d[i] = present ? LoadUpTo(p + i * row_floats, rest) : Vec{};
+        }
+      }
+      Vec out[kTileIn];
+      InputTransform(d, out);
+      for (int i = 0; i < kTileIn; ++i) {
+        columns[i][j] = out[i];
+      }
+    }
+    for (int i = 0; i < kTileIn; ++i) {
+      Vec out[kTileIn];
+      InputTransform(columns[i], out);
+      for (int j = 0; j < kTileIn; ++j) {
+        Store(v + (i * kTileIn + j) * layout.slab + c, out[j]);
+      }
+    }
+  }
+}
+
+// Adds up the products of one output directly; what lies outside of the image has no part in it.
+inline float DirectOutput(const ForwardArguments& a, int64_t image, int64_t row, int64_t column, int64_t out) {
+  float sum = 0;
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t s = 0; s < 3; ++s) {
+      const int64_t y = row + r - a.shape.padding;
+      const int64_t x = column + s - a.shape.padding;
+      if (y < 0 || y >= a.shape.height || x < 0 || x >= a.shape.width) {
+        continue;
+      }
+      const float* const pixel = a.x + ((image * a.shape.height + y) * a.shape.width + x) * a.shape.in_channels;
+      for (int64_t c = 0; c < a.shape.in_channels; ++c) {
+        sum += pixel[c] * a.filter.data[out * a.filter.out_stride + r * a.filter.row_stride +
+                                        s * a.filter.column_stride + c * a.filter.in_stride];
+      }
+    }
+  }
+  if (a.epilogue.bias != nullptr) {
+    sum += a.epilogue.bias[out];
+  }
+  return a.epilogue.relu && sum < 0 ? 0 : sum;  // NaN stays
+}
+
+// A tile in which something isn't finite. Winograd's sums spread that over the whole tile; here it stays where a
+// direct convolution has it.
+inline void DirectTile(const ForwardArguments& a, const TilePosition& tile) {
+  const int64_t height = a.shape.out_height();
+  const int64_t width = a.shape.out_width();
+  const int64_t outputs = a.shape.out_channels;
+  const int64_t step = a.epilogue.pool ? 2 : 1;
+  const int64_t y_height = height / step;
+  const int64_t y_width = width / step;
+  for (int64_t i = tile.row / step; i < Min((tile.row + kTile) / step, y_height); ++i) {
+    for (int64_t j = tile.column / step; j < Min((tile.column + kTile) / step, y_width); ++j) {
+      for (int64_t k = 0; k < outputs; ++k) {
+        float value = DirectOutput(a, tile.image, i * step, j * step, k);
+        for (int64_t other = 1; other < step * step; ++other) {
+          const float next = DirectOutput(a, tile.image, i * step + other / 2, j * step + other % 2, k);
+          value = next > value || next != next ? next : value;
+        }
+        a.y[((tile.image * y_height + i) * y_width + j) * outputs + k] = value;
+      }
+    }
+  }
+}
+
+// A^T M A, bias, ReLU and pool of one tile, into y.
+inline void TransformOutputTile(const ForwardArguments& a, const TilePosition& tile, const Layout& layout,
+                                const float* m) {
+  const int64_t outputs = a.shape.out_channels;
+  const int64_t height = a.epilogue.pool ? a.shape.out_height() / 2 : a.shape.out_height();
+  const int64_t width = a.epilogue.pool ? a.shape.out_width() / 2 : a.shape.out_width();
+  const int64_t row = a.epilogue.pool ? tile.row / 2 : tile.row;
+  const int64_t column = a.epilogue.pool ? tile.column / 2 : tile.column;
+  const int64_t side = a.epilogue.pool ? kTile / 2 : kTile;
+  const int64_t rows = Min(side, height - row);
+  const int64_t columns = Min(side, width - column);
+  float* const y = a.y + ((tile.image * height + row) * width + column) * outputs;
+  const Vec floor = Broadcast(a.epilogue.relu ? 0 : -__builtin_inff());
+  Vec not_finite{};  // 0 as long as every sum is finite, NaN then
+  for (int64_t k = 0; k < outputs; k += kWidth) {
+    const int64_t rest = outputs - k;
+    const Vec bias = a.epilogue.bias == nullptr ? Vec{} : LoadUpTo(a.epilogue.bias + k, rest);
+    Vec half[kTile][kTileIn];  // A^T M
+    for (int j = 0; j < kTileIn; ++j) {
+      Vec point[kTileIn];
+      for (int i = 0; i < kTileIn; ++i) {
+        point[i] = Load(m + (i * kTileIn + j) * layout.slab + k);
+      }
+      Vec out[kTile];
+      OutputTransform(point, out);
+      for (int i = 0; i < kTile; ++i) {
+        half[i][j] = out[i];
+      }
+    }
+    if (a.epilogue.pool) {
+      for (int i = 0; i < kTile / 2; ++i) {
+        Vec upper[kTile];
+        Vec lower[kTile];
+        OutputTransform(half[2 * i], upper);
+        OutputTransform(half[2 * i + 1], lower);
+        for (int j = 0; j < kTile / 2; ++j) {
+          const Vec sum = upper[2 * j] + upper[2 * j + 1] + lower[2 * j] + lower[2 * j + 1];
+          not_finite += sum - sum;
+          const Vec most = Max(Max(upper[2 * j], upper[2 * j + 1]), Max(lower[2 * j], lower[2 * j + 1]));
+          if (i < rows && j < columns) {
+            StoreUpTo(y + (i * width + j) * outputs + k, Max(floor, most + bias), rest);
+          }
+        }
+      }
+    } else {
+      for (int i = 0; i < kTile; ++i) {
+        Vec out[kTile];
+        OutputTransform(half[i], out);
+        const Vec sum = (out[0] + out[1]) + (out[2] + out[3]);
+        not_finite += sum - sum;
+        for (int j = 0; j < kTile; ++j) {
+          if (i < rows && j < columns) {
+            StoreUpTo(y + (i * width + j) * outputs + k, Max(floor, out[j] + bias), rest);
+          }
+        }
+      }
+    }
+  }
+  float check = 0;
+  for (int lane = 0; lane < kWidth; ++lane) {
+    check += not_finite[lane];
+  }
+  if (check != 0) {  // so is NaN
+    DirectTile(a, tile);
+  }
+}
+
+// M = V U for one point and one panel of outputs.
+inline void MultiplyPointPanel(const ConvShape& shape, int64_t tiles, const float* packed, const Layout& v_layout,
+                               const float* v, const Layout& m_layout, float* m, int64_t point, int64_t panel) {
+  const int64_t panels = CeilDiv(shape.out_channels, kPanel);
+  MultiplyPanel<false, false>(v + point * v_layout.slab, v_layout.row,
+                              packed + (point * panels + panel) * shape.in_channels * kPanel, kPanel, shape.in_channels,
+                              m + point * m_layout.slab + panel * kPanel, m_layout.row, tiles);
+}
+
+inline void WinogradForward(const ForwardArguments& a) {
+  const Tiling tiling(a.shape);
+  const int64_t block_tiles = BlockTiles(a.shape, tiling, a.threads);
+  const int64_t blocks = CeilDiv(tiling.count, block_tiles);
+  const int64_t panels = CeilDiv(a.shape.out_channels, kPanel);
+  if (blocks <= a.threads) {
+    // Little work: the threads share one block and divide the filter, so that each of its numbers is read once.
+    const Layout v_layout(tiling.count, a.shape.in_channels);
+    const Layout m_layout(tiling.count, a.shape.out_channels);
+    float* const v = a.workspace;
+    float* const m = v + v_layout.floats();
+#pragma omp parallel num_threads(a.threads)
+    {
+#pragma omp for schedule(static)
+      for (int64_t t = 0; t < tiling.count; ++t) {
+        TransformInputTile(a.shape, a.x, TilePosition(tiling, t), v_layout, v + t * v_layout.row);
+      }
+#pragma omp for schedule(static)
+      for (int64_t i = 0; i < kPoints * panels; ++i) {
+        MultiplyPointPanel(a.shape, tiling.count, a.packed, v_layout, v, m_layout, m, i / panels, i % panels);
+      }
+#pragma omp for schedule(static)
+      for (int64_t t = 0; t < tiling.count; ++t) {
+        TransformOutputTile(a, TilePosition(tiling, t), m_layout, m + t * m_layout.row);
+      }
+    }
+    return;
+  }
+  const Layout v_layout(block_tiles, a.shape.in_channels);
+  const Layout m_layout(block_tiles, a.shape.out_channels);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(a.threads)
+  for (int64_t block = 0; block < blocks; ++block) {
+    float* const v = a.workspace + omp_get_thread_num() * (v_layout.floats() + m_layout.floats());
+    float* const m = v + v_layout.floats();
+    const int64_t first = block * block_tiles;
+    const int64_t tiles = Min(block_tiles, tiling.count - first);
+    for (int64_t t = 0; t < tiles; ++t) {
+      TransformInputTile(a.shape, a.x, TilePosition(tiling, first + t), v_layout, v + t * v_layout.row);
+    }
+    for (int64_t point = 0; point < kPoints; ++point) {
+      for (int64_t panel = 0; panel < panels; ++panel) {
+        MultiplyPointPanel(a.shape, tiles, a.packed, v_layout, v, m_layout, m, point, panel);
+      }
+    }
+    for (int64_t t = 0; t < tiles; ++t) {
+      TransformOutputTile(a, TilePosition(tiling, first + t), m_layout, m + t * m_layout.row);
+    }
+  }
+}
+
+// U, [36][panel][in_channels][kPanel]; zeros beyond the last output.
+inline void WinogradPackFilter(int64_t in_channels, int64_t out_channels, const FilterView& filter, float* packed) {
+  const int64_t panels = CeilDiv(out_channels, kPanel);
+#pragma omp parallel for schedule(static)
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    for (int64_t c = 0; c < in_channels; ++c) {
+      for (int64_t k = 0; k < kPanel; k += kWidth) {
+        const int64_t first = panel * kPanel + k;
+        Vec rows[kTileIn][3];  // G g
+        for (int s = 0; s < 3; ++s) {
+          Vec g[3] = {};
+          for (int r = 0; r < 3; ++r) {
+            const float* const p = filter.data + first * filter.out_stride + r * filter.row_stride +
+                                   s * filter.column_stride + c * filter.in_stride;
+            for (int lane = 0; lane < Min(kWidth, out_channels - first); ++lane) {
+              g[r][lane] = p[lane * filter.out_stride];
+            }
+          }
+          Vec out[kTileIn];
+          FilterTransform(g, out);
+          for (int i = 0; i < kTileIn; ++i) {
+            rows[i][s] = out[i];
+          }
+        }
+        for (int i = 0; i < kTileIn; ++i) {
+          Vec out[kTileIn];
+          FilterTransform(rows[i], out);
+          for (int j = 0; j < kTileIn; ++j) {
+            Store(packed + (((i * kTileIn + j) * panels + panel) * in_channels + c) * kPanel + k, out[j]);
+          }
+        }
+      }
+    }
+  }
+}
+
+// ---- The filter's gradient ------------------------------------------------------------------------------------------
+
+// A dY A^T of one tile.
+inline void TransformGradientTile(const ConvShape& shape, const float* gradient, const TilePosition& tile,
+                                  const Layout& layout, float* w) {
+  const int64_t outputs = shape.out_channels;
+  const int64_t height = shape.out_height();
+  const int64_t width = shape.out_width();
+  const float* const origin = gradient + ((tile.image * height + tile.row) * width + tile.column) * outputs;
+  for (int64_t k = 0; k < outputs; k += kWidth) {
+    const int64_t rest = outputs - k;
+    Vec columns[kTileIn][kTile];
+    for (int j = 0; j < kTile; ++j) {
+      Vec y[kTile];
+      for (int i = 0; i < kTile; ++i) {
+        const bool present = tile.row + i < height && tile.column + j < width;
+        y[i] = present ? LoadUpTo(origin + (i * width + j) * outputs + k, rest) : Vec{};
+      }
+      Vec out[kTileIn];
+      OutputTransformTransposed(y, out);
+      for (int i = 0; i < kTileIn; ++i) {
+        columns[i][j] = out[i];
+      }
+    }
+    for (int i = 0; i < kTileIn; ++i) {
+      Vec out[kTileIn];
+      OutputTransformTransposed(columns[i], out);
+      for (int j = 0; j < kTileIn; ++j) {
+        Store(w + (i * kTileIn + j) * layout.slab + k, out[j]);
+      }
+    }
+  }
+}
+
+inline int64_t GradientBlockTiles(const ConvShape& shape, const Tiling& tiling) {
+  const int64_t tiles = shape.in_channels + shape.out_channels >= 512 ? 256 : 192;
+  return CeilDiv(tiling.count, CeilDiv(tiling.count, tiles));
+}
+
+// D [36][in_channels][outputs] = sum over tiles of V^T W, block by block; then G^T D G.
+inline void WinogradBackwardFilter(const BackwardFilterArguments& a) {
+  const int64_t inputs = a.shape.in_channels;
+  const int64_t outputs = a.shape.out_channels;
+  const Tiling tiling(a.shape);
+  const int64_t block_tiles = GradientBlockTiles(a.shape, tiling);
+  const int64_t panels = CeilDiv(outputs, kPanel);
+  const Layout v_layout(block_tiles, inputs);
+  const Layout w_layout(block_tiles, outputs);
+  const Layout d_layout(inputs, outputs);
+  float* const v = a.workspace;
+  float* const w = v + v_layout.floats();
+  float* const d = w + w_layout.floats();
+#pragma omp parallel num_threads(a.threads)
+  {
+    for (int64_t first = 0; first < tiling.count; first += block_tiles) {
+      const int64_t tiles = Min(block_tiles, tiling.count - first);
+#pragma omp for schedule(static)
+      for (int64_t t = 0; t < tiles; ++t) {
+        const TilePosition tile(tiling, first + t);
+        TransformInputTile(a.shape, a.x, tile, v_layout, v + t * v_layout.row);
+        TransformGradientTile(a.shape, a.output_gradient, tile, w_layout, w + t * w_layout.row);
+      }
+#pragma omp for schedule(dynamic, 1)
+      for (int64_t i = 0; i < kPoints * panels; ++i) {
+        const int64_t point = i / panels;
+        const int64_t panel = i % panels * kPanel;
+        const auto multiply = first == 0 ? MultiplyPanel<false, true> : MultiplyPanel<true, true>;
+        multiply(v + point * v_layout.slab, v_layout.row, w + point * w_layout.slab + panel, w_layout.row, tiles,
+                 d + point * d_layout.slab + panel, d_layout.row, inputs);
+      }
+    }
+    // gradient[out][row][column][in] wants the channels in the vector that D has the outputs in: through a small array.
+#pragma omp for schedule(static)
+    for (int64_t k = 0; k < CeilDiv(outputs, kWidth); ++k) {
+      for (int64_t c = 0; c < inputs; ++c) {
+        Vec half[3][kTileIn];
+        for (int j = 0; j < kTileIn; ++j) {
+          Vec u[kTileIn];
+          for (int i = 0; i < kTileIn; ++i) {
+            u[i] = Load(d + (i * kTileIn + j) * d_layout.slab + c * d_layout.row + k * kWidth);
+          }
+          Vec out[3];
+          FilterTransformTransposed(u, out);
+          for (int i = 0; i < 3; ++i) {
+            half[i][j] = out[i];
+          }
+        }
+        for (int i = 0; i < 3; ++i) {
+          Vec out[3];
+          FilterTransformTransposed(half[i], out);
+          for (int j = 0; j < 3; ++j) {
+            for (int lane = 0; lane < Min(kWidth, outputs - k * kWidth); ++lane) {
+              a.gradient[((k * kWidth + lane) * 9 + i * 3 + j) * inputs + c] = out[j][lane];
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace graft::kernels::GRAFT_ISA
+
+#endif  // GRAFT_CORE_KERNELS_INTERNAL_WINOGRAD_CONVOLUTION_H_
