@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <future>
@@ -86,20 +87,22 @@ class ImageInputs : public Inputs {
 class FeatureInputs : public Inputs {
  public:
   FeatureInputs(std::shared_ptr<const Features> features, torch::Device device)
-      : features_(std::move(features)),
-        all_(torch::from_blob(const_cast<float*>(features_->values().data()),
-                              {features_->size(), features_->dimension()})),
-        device_(device) {}
+      : features_(std::move(features)), device_(device) {}
 
+  // Copies and nothing more: LibTorch's index_select would start a pool of threads for each thread that calls it.
   torch::Tensor Gather(absl::Span<const int64_t> indices, int /*epoch*/) const override {
-    const torch::Tensor rows =
-        torch::from_blob(const_cast<int64_t*>(indices.data()), {static_cast<int64_t>(indices.size())}, torch::kLong);
-    return all_.index_select(0, rows).to(device_);
+    const int64_t dimension = features_->dimension();
+    torch::Tensor x = torch::empty({static_cast<int64_t>(indices.size()), dimension});
+    float* out = x.data_ptr<float>();
+    for (const int64_t index : indices) {
+      const float* const row = features_->values().data() + index * dimension;
+      out = std::copy(row, row + dimension, out);
+    }
+    return x.to(device_);
   }
 
  private:
   std::shared_ptr<const Features> features_;
-  torch::Tensor all_;
   torch::Device device_;
 };
 
@@ -211,8 +214,7 @@ absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const Tra
   if (options.precision == Precision::kBfloat16 && device.is_cpu() && kernels::BestIsa() != kernels::Isa::kAvx512) {
     return absl::FailedPreconditionError(
         "options.precision: bfloat16 needs a GPU or a CPU with AVX-512 and would be slower than float32 on this one; "
-        "use "
-        "float32");
+        "use float32");
   }
   SetTorchThreads(options.threads);
 

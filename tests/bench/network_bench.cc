@@ -7,6 +7,7 @@
 
 #include "core/kernels/conv3x3.h"
 #include "core/nn/internal/convolution_torch.h"
+#include "core/nn/internal/dense_torch.h"
 #include "core/nn/internal/network_torch.h"
 #include "core/nn/runtime.h"
 #include "tests/bench/bench.h"
@@ -134,21 +135,25 @@ BENCHMARK_CAPTURE(BM_TrunkStep, all, 0)->Unit(benchmark::kMillisecond)->UseRealT
 BENCHMARK_CAPTURE(BM_TrunkStep, blocks_4_and_5, 7)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(2);
 
 // The dense layers of basic_cnn and of the head on features, forward.
-void BM_Dense(benchmark::State& state) {
+void BM_Dense(benchmark::State& state, bool own) {
   SetTorchThreads(BenchThreads());
   torch::NoGradGuard no_grad;
   const torch::Tensor x = torch::rand({state.range(0), state.range(1)});
   const torch::Tensor weight = torch::rand({512, state.range(1)});
   const torch::Tensor bias = torch::rand({512});
+  internal::Dense dense(weight, bias, true);
   for (auto _ : state) {
-    benchmark::DoNotOptimize(torch::linear(x, weight, bias));
+    benchmark::DoNotOptimize(own ? dense.Forward(x) : torch::linear(x, weight, bias).relu_());
   }
 }
-BENCHMARK(BM_Dense)
-    ->ArgNames({"batch", "inputs"})
-    ->ArgsProduct({{1, 8, 30}, {8192, 36992}})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+void DenseLayers(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"batch", "inputs"})
+      ->ArgsProduct({{1, 8, 30}, {8192, 36992}})
+      ->Unit(benchmark::kMillisecond)
+      ->UseRealTime();
+}
+BENCHMARK_CAPTURE(BM_Dense, own, true)->Apply(DenseLayers);
+BENCHMARK_CAPTURE(BM_Dense, torch, false)->Apply(DenseLayers);
 
 }  // namespace
 }  // namespace graft
