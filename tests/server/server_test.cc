@@ -128,14 +128,31 @@ TEST_F(ServerTest, ASecondServerOnThePortOrTheFolderIsRefused) {
   EXPECT_TRUE(status_->GetStatus(Context().get(), {}, &status).ok());
 }
 
+// Like the real one, it sees its workers end before it goes itself; tells how many it had been asked to stop by then.
+class WatchedExecutor : public PuppetExecutor {
+ public:
+  explicit WatchedExecutor(size_t* stops) : stops_(stops) {}
+  ~WatchedExecutor() override {
+    *stops_ = stops().size();
+    for (const WorkerLaunch& launch : launches()) {
+      Exit(launch.job_id, launch.attempt, absl::OkStatus());
+    }
+  }
+
+ private:
+  size_t* const stops_;
+};
+
 TEST_F(ServerTest, APortFileThatCannotBeWrittenEndsTheServerInOrder) {
   v1::Job waiting;
   ASSERT_TRUE(Submit(Split("waiting"), &waiting).ok());  // the next server starts it at once
   server_.reset();
   ServerOptions options = Options();
   options.port_file = dir_ / "no/such/folder/port";
-  EXPECT_THAT(Server::Start(options, std::make_unique<PuppetEngine>(), std::make_unique<PuppetExecutor>()),
+  size_t stops = 0;
+  EXPECT_THAT(Server::Start(options, std::make_unique<PuppetEngine>(), std::make_unique<WatchedExecutor>(&stops)),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("no/such/folder")));
+  EXPECT_EQ(stops, 1U);
   StartServer();
   v1::GetJobRequest request;
   request.set_id(waiting.id());
