@@ -15,7 +15,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
-#include "core/nn/artifact.h"
+#include "core/model/artifact.h"
 
 namespace graft {
 namespace {

@@ -14,15 +14,29 @@ RULES = {
     "core/eval": (["core/base", "core/eval"], f"{TORCH}|{PROTO}|opencv2/|cairo"),
     "core/viz": (["core/base", "core/eval", "core/viz"], f"{TORCH}|{PROTO}|opencv2/"),
     "core/kernels": (["core/kernels"], f"{TORCH}|{PROTO}|opencv2/|cairo|absl/"),
-    "core/nn": (["core/base", "core/data", "core/kernels", "core/nn"], f"{PROTO}|opencv2/|cairo"),
-    "core/train": (["core/base", "core/data", "core/kernels", "core/nn", "core/train"], f"{PROTO}|opencv2/|cairo"),
-    "core/infer": (["core/base", "core/data", "core/eval", "core/nn", "core/train", "core/infer"], f"{PROTO}|opencv2/|cairo"),
-    "convert": (["core/base", "core/data", "core/eval", "core/nn", "convert"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
-    "server": (["core/base", "core/data", "core/infer", "core/kernels", "core/nn", "convert", "server"], f"{TORCH}|opencv2/|cairo"),
-    "worker": (["core", "convert", "worker"], f"{TORCH}|opencv2/|cairo"),
+    "core/model": (["core/base", "core/data", "core/model"], f"{TORCH}|{PROTO}|opencv2/|cairo"),
+    "core/store": (["core/base", "core/data", "core/model", "core/store"], f"{TORCH}|{PROTO}|opencv2/|cairo"),
+    "core/nn": (["core/base", "core/data", "core/kernels", "core/model", "core/nn"], f"{PROTO}|opencv2/|cairo"),
+    "core/trunks": (["core/base", "core/data", "core/model", "core/nn", "core/trunks"], f"{PROTO}|opencv2/|cairo"),
+    "core/heads": (["core/base", "core/data", "core/model", "core/nn", "core/trunks", "core/heads"], f"{PROTO}|opencv2/|cairo"),
+    "core/train": (
+        ["core/base", "core/data", "core/kernels", "core/model", "core/nn", "core/trunks", "core/heads", "core/train"],
+        f"{PROTO}|opencv2/|cairo",
+    ),
+    "core/infer": (
+        ["core/base", "core/data", "core/eval", "core/model", "core/nn", "core/trunks", "core/heads", "core/train", "core/infer"],
+        f"{PROTO}|opencv2/|cairo",
+    ),
+    "convert": (["core/base", "core/data", "core/eval", "core/model", "jobs", "convert"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
+    "jobs": (["core", "convert", "jobs"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
+    "server": (
+        ["core/base", "core/data", "core/infer", "core/kernels", "core/model", "core/nn", "core/store", "convert", "jobs", "server"],
+        f"{TORCH}|opencv2/|cairo",
+    ),
+    "worker": (["core", "convert", "jobs", "worker"], f"{TORCH}|opencv2/|cairo"),
     "client": (["core/base", "client"], f"{TORCH}|opencv2/|cairo"),
 }
-OURS = re.compile(r"^(core|convert|server|worker|client)/")
+OURS = re.compile(r"^(core|convert|jobs|server|worker|client)/")
 # LibTorch stays out of every header but those that say so in their name.
 TORCH_HEADER = re.compile(r"_torch\.h$")
 

@@ -13,7 +13,7 @@
 #include "core/eval/report.h"
 #include "core/infer/evaluate.h"
 #include "core/infer/predictor.h"
-#include "core/nn/artifact.h"
+#include "core/model/artifact.h"
 #include "core/nn/runtime.h"
 #include "core/train/features.h"
 #include "core/train/trainer.h"

@@ -13,8 +13,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/data/image.h"
-#include "core/nn/artifact.h"
-#include "core/nn/variants.h"
+#include "core/model/artifact.h"
+#include "core/model/variants.h"
 
 namespace graft {
 

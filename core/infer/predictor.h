@@ -8,7 +8,7 @@
 #include <string>
 
 #include "core/infer/engine.h"
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 
 namespace graft {
 

@@ -14,7 +14,7 @@
 #include "core/infer/predictor.h"
 #include "core/nn/internal/network_torch.h"
 #include "core/nn/runtime.h"
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 
 namespace graft {
 

@@ -12,7 +12,7 @@
 #include "core/base/safetensors.h"
 #include "core/data/image.h"
 #include "core/data/manifest.h"
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 
 namespace graft {
 

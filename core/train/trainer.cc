@@ -20,7 +20,7 @@
 #include "core/kernels/conv3x3.h"
 #include "core/nn/internal/network_torch.h"
 #include "core/nn/runtime.h"
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 #include "core/train/features.h"
 #include "core/train/internal/optimizer_torch.h"
 

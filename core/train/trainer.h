@@ -11,8 +11,8 @@
 #include "absl/status/statusor.h"
 #include "core/base/progress.h"
 #include "core/data/manifest.h"
-#include "core/nn/artifact.h"
-#include "core/nn/variants.h"
+#include "core/model/artifact.h"
+#include "core/model/variants.h"
 
 namespace graft {
 

@@ -13,7 +13,7 @@
 #include "core/data/split.h"
 #include "core/infer/engine.h"
 #include "core/nn/runtime.h"
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 #include "core/train/features.h"
 #include "core/train/trainer.h"
 #include "graft/v1/prediction.grpc.pb.h"

@@ -15,7 +15,7 @@
 #include "core/base/safetensors.h"
 #include "core/nn/internal/convolution_torch.h"
 #include "core/nn/internal/dense_torch.h"
-#include "core/nn/variants.h"
+#include "core/model/variants.h"
 
 namespace graft::internal {
 

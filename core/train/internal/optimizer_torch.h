@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/nn/variants.h"
+#include "core/model/variants.h"
 
 namespace graft::internal {
 

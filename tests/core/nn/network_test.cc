@@ -11,7 +11,7 @@
 #include "core/nn/internal/dense_torch.h"
 #include "core/nn/internal/network_torch.h"
 #include "core/nn/runtime.h"
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 #include "tests/testing/files.h"
 
 namespace graft {

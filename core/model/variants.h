@@ -1,7 +1,7 @@
 // The one table of model variants. A variant is a row here: its layers, what its input is, its defaults and its
 // parameter counts. The server's list, the command line's help, the trainer and the tests all read it.
-#ifndef GRAFT_CORE_NN_VARIANTS_H_
-#define GRAFT_CORE_NN_VARIANTS_H_
+#ifndef GRAFT_CORE_MODEL_VARIANTS_H_
+#define GRAFT_CORE_MODEL_VARIANTS_H_
 
 #include <array>
 #include <cstdint>
@@ -123,4 +123,4 @@ absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, c
 
 }  // namespace graft
 
-#endif  // GRAFT_CORE_NN_VARIANTS_H_
+#endif  // GRAFT_CORE_MODEL_VARIANTS_H_

@@ -1,6 +1,6 @@
 // A pretrained trunk, loaded once and shared by everything that runs it.
-#ifndef GRAFT_CORE_NN_TRUNK_H_
-#define GRAFT_CORE_NN_TRUNK_H_
+#ifndef GRAFT_CORE_TRUNKS_TRUNK_H_
+#define GRAFT_CORE_TRUNKS_TRUNK_H_
 
 #include <array>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/nn/variants.h"
+#include "core/model/variants.h"
 
 namespace graft {
 
@@ -51,4 +51,4 @@ class Trunk {
 
 }  // namespace graft
 
-#endif  // GRAFT_CORE_NN_TRUNK_H_
+#endif  // GRAFT_CORE_TRUNKS_TRUNK_H_

@@ -1,5 +1,5 @@
 // The real trunk against Keras's own outputs (tests/golden/vgg16_features.safetensors).
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "core/nn/artifact.h"
+#include "core/model/artifact.h"
 
 #include <cmath>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "core/nn/trunk.h"
+#include "core/trunks/trunk.h"
 
 #include <torch/torch.h>
 

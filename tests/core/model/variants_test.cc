@@ -1,5 +1,5 @@
 // The table of variants, row by row.
-#include "core/nn/variants.h"
+#include "core/model/variants.h"
 
 #include <limits>
 

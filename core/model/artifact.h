@@ -1,7 +1,7 @@
 // A trained model on disk: models/NAME/VERSION/ with model.json (what it is), model.safetensors (the tensors that
 // differ from the trunk's) and pictures.
-#ifndef GRAFT_CORE_NN_ARTIFACT_H_
-#define GRAFT_CORE_NN_ARTIFACT_H_
+#ifndef GRAFT_CORE_MODEL_ARTIFACT_H_
+#define GRAFT_CORE_MODEL_ARTIFACT_H_
 
 #include <cstdint>
 #include <filesystem>
@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/json.h"
-#include "core/nn/variants.h"
+#include "core/model/variants.h"
 
 namespace graft {
 
@@ -53,4 +53,4 @@ absl::StatusOr<ModelDescription> LoadModel(const std::filesystem::path& folder);
 
 }  // namespace graft
 
-#endif  // GRAFT_CORE_NN_ARTIFACT_H_
+#endif  // GRAFT_CORE_MODEL_ARTIFACT_H_

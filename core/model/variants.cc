@@ -1,4 +1,4 @@
-#include "core/nn/variants.h"
+#include "core/model/variants.h"
 
 #include <cmath>
 #include <numeric>
