@@ -9,8 +9,8 @@
 
 namespace graft {
 
-// pets@3 -> pets, 3; pets -> pets, 0 (the newest). INVALID_ARGUMENT.
-absl::StatusOr<std::pair<std::string, int>> ParseModel(const std::string& text);
+// pets (the newest version), pets@3, pets@production (an alias). INVALID_ARGUMENT.
+absl::StatusOr<v1::ModelRef> ParseModel(const std::string& text);
 
 struct SplitArguments {
   std::string name;

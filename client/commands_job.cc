@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -27,9 +28,10 @@ std::string Subject(const v1::JobSpec& spec) {
     case v1::JobSpec::kExtractFeatures:
       return absl::StrCat(spec.extract_features().trunk(), " on ", spec.extract_features().dataset());
     case v1::JobSpec::kEvaluate:
-      return absl::StrCat(spec.evaluate().model(),
-                          spec.evaluate().version() > 0 ? absl::StrCat("@", spec.evaluate().version()) : "",
-                          spec.evaluate().dataset().empty() ? "" : absl::StrCat(" on ", spec.evaluate().dataset()));
+      return absl::StrCat(
+          spec.evaluate().model().name(),
+          spec.evaluate().model().version() > 0 ? absl::StrCat("@", spec.evaluate().model().version()) : "",
+          spec.evaluate().dataset().empty() ? "" : absl::StrCat(" on ", spec.evaluate().dataset()));
     case v1::JobSpec::KIND_NOT_SET:
       break;
   }
@@ -84,16 +86,24 @@ int PrintSubmitted(const Cli& cli, const v1::Job& job) {
 
 }  // namespace
 
-absl::StatusOr<std::pair<std::string, int>> ParseModel(const std::string& text) {
-  const size_t at = text.rfind('@');
+absl::StatusOr<v1::ModelRef> ParseModel(const std::string& text) {
+  const size_t at = text.find('@');
+  v1::ModelRef model;
+  model.set_name(text.substr(0, at));
   if (at == std::string::npos) {
-    return std::make_pair(text, 0);
+    return model;
   }
+  const std::string which = text.substr(at + 1);
   int version = 0;
-  if (!absl::SimpleAtoi(text.substr(at + 1), &version) || version < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("'", text, "' isn't MODEL or MODEL@VERSION, such as pets@2"));
+  if (absl::SimpleAtoi(which, &version) && version > 0) {
+    model.set_version(version);
+  } else if (!which.empty() && absl::ascii_isalpha(static_cast<unsigned char>(which[0]))) {
+    model.set_alias(which);
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text, "' isn't MODEL, MODEL@VERSION or MODEL@ALIAS, such as pets@2"));
   }
-  return std::make_pair(text.substr(0, at), version);
+  return model;
 }
 
 int Train(const Cli& cli, const TrainArguments& arguments) {
@@ -148,8 +158,7 @@ int Evaluate(const Cli& cli, const EvaluateArguments& arguments) {
   }
   v1::JobSpec spec;
   v1::EvaluateSpec* evaluate = spec.mutable_evaluate();
-  evaluate->set_model(model->first);
-  evaluate->set_version(model->second);
+  *evaluate->mutable_model() = *model;
   evaluate->set_dataset(arguments.dataset);
   evaluate->set_part(static_cast<v1::Part>(*part));
   const absl::StatusOr<v1::Job> job = Submit(cli, spec);

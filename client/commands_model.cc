@@ -151,8 +151,7 @@ int ModelShow(const Cli& cli, const std::string& text) {
     return cli.FailUsage(parsed.status());
   }
   v1::GetModelRequest request;
-  request.set_name(parsed->first);
-  request.set_version(parsed->second);
+  *request.mutable_model() = *parsed;
   v1::Model model;
   const absl::Status status = FromGrpc(cli.models->GetModel(UnaryContext().get(), request, &model));
   if (!status.ok()) {
@@ -188,7 +187,7 @@ int ModelShow(const Cli& cli, const std::string& text) {
 
 int ModelDelete(const Cli& cli, const std::string& text, bool all) {
   const auto parsed = ParseModel(text);
-  if (!parsed.ok() || (all && parsed->second != 0)) {
+  if (!parsed.ok() || (all && parsed->which_case() != v1::ModelRef::WHICH_NOT_SET)) {
     *cli.err << "graft: "
              << (parsed.ok() ? "--all deletes every version; leave @VERSION out"
                              : std::string(parsed.status().message()))
@@ -196,20 +195,20 @@ int ModelDelete(const Cli& cli, const std::string& text, bool all) {
     return kUsage;
   }
   v1::DeleteModelRequest request;
-  request.set_name(parsed->first);
-  request.set_version(parsed->second);
-  if (parsed->second == 0 && !all) {
+  *request.mutable_model() = *parsed;
+  request.set_all_versions(parsed->which_case() == v1::ModelRef::WHICH_NOT_SET);
+  if (request.all_versions() && !all) {
     // A name alone must not delete what one forgot was there.
     v1::ListModelsRequest list;
-    list.set_name(parsed->first);
+    list.set_name(parsed->name());
     v1::ListModelsResponse models;
     const absl::Status status = FromGrpc(cli.models->ListModels(UnaryContext().get(), list, &models));
     if (!status.ok()) {
       return cli.Fail(status);
     }
     if (models.models_size() > 1) {
-      *cli.err << "graft: " << parsed->first << " has " << models.models_size() << " versions; name one ("
-               << parsed->first << "@" << models.models(0).version() << ") or use --all\n";
+      *cli.err << "graft: " << parsed->name() << " has " << models.models_size() << " versions; name one ("
+               << parsed->name() << "@" << models.models(0).version() << ") or use --all\n";
       return kUsage;
     }
   }
@@ -234,8 +233,7 @@ int ModelDownload(const Cli& cli, const std::string& text, const std::string& ou
   }
   grpc::ClientContext context;
   v1::DownloadModelRequest request;
-  request.set_name(parsed->first);
-  request.set_version(parsed->second);
+  *request.mutable_model() = *parsed;
   const auto stream = cli.models->DownloadModel(&context, request);
   v1::DownloadModelResponse piece;
   std::ofstream file;

@@ -199,8 +199,7 @@ int Classify(const Cli& cli, const std::string& text, int top, const std::vector
     width = std::max(width, Columns(Printable(file)));
   }
   v1::ClassifyRequest request;
-  request.set_model(model->first);
-  request.set_version(model->second);
+  *request.mutable_model() = *model;
   request.set_top_k(top);
   grpc::ClientContext context;
   int failed = 0;
@@ -244,8 +243,7 @@ int ExtractFeatures(const Cli& cli, const FeatureArguments& arguments) {
     if (!model.ok()) {
       return cli.FailUsage(model.status());
     }
-    request.set_model(model->first);
-    request.set_version(model->second);
+    *request.mutable_model() = *model;
   } else {
     request.set_trunk(arguments.trunk);
   }

@@ -406,7 +406,7 @@ std::string ModelOf(const v1::JobSpec& spec) {
     case v1::JobSpec::kTrain:
       return spec.train().model();
     case v1::JobSpec::kEvaluate:
-      return spec.evaluate().model();
+      return spec.evaluate().model().name();
     default:
       return "";
   }

@@ -280,7 +280,7 @@ absl::Status Catalog::Publish(const v1::JobSpec& spec, int model_version, const 
       break;
     case v1::JobSpec::kEvaluate: {
       const v1::EvaluateSpec& evaluate = spec.evaluate();
-      GRAFT_ASSIGN_OR_RETURN(const fs::path model, ModelFolder(evaluate.model(), evaluate.version()));
+      GRAFT_ASSIGN_OR_RETURN(const fs::path model, ModelFolder(evaluate.model().name(), evaluate.model().version()));
       target = model / "evaluations" / absl::StrCat(evaluate.dataset(), "-", PartOf(evaluate.part()));
       break;
     }

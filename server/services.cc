@@ -17,38 +17,41 @@ using Context = grpc::CallbackServerContext;
 // GRAFT_UNARY(GetJob, GetJobRequest, Job): a method that runs the handler of the same name.
 #define GRAFT_UNARY(Name, Request, Response)                                                                      \
   grpc::ServerUnaryReactor* Name(Context* context, const v1::Request* request, v1::Response* response) override { \
-    return RunUnary(*runtime_, context, #Name,                                                                    \
-                    [this, request, response] { return graft::Name(*deps_, *request, response); });               \
+    return RunUnary(*runtime_, context, #Name, [this, context, request, response] {                               \
+      return graft::Name(*deps_, MakeCall(context), *request, response);                                          \
+    });                                                                                                           \
   }
 // Answered later, by the batcher.
 #define GRAFT_PREDICTION(Name, Request, Response)                                                                 \
   grpc::ServerUnaryReactor* Name(Context* context, const v1::Request* request, v1::Response* response) override { \
     return RunUnaryAsync(*runtime_, context, #Name, [this, context, request, response](const auto& done) {        \
-      graft::Name(                                                                                                \
-          *deps_, *request, [context] { return context->IsCancelled(); },                                         \
-          [response, done](absl::StatusOr<v1::Response> answer) {                                                 \
-            if (answer.ok()) {                                                                                    \
-              *response = *std::move(answer);                                                                     \
-              done(absl::OkStatus());                                                                             \
-            } else {                                                                                              \
-              done(answer.status());                                                                              \
-            }                                                                                                     \
-          });                                                                                                     \
+      graft::Name(*deps_, MakeCall(context), *request, [response, done](absl::StatusOr<v1::Response> answer) {    \
+        if (answer.ok()) {                                                                                        \
+          *response = *std::move(answer);                                                                         \
+          done(absl::OkStatus());                                                                                 \
+        } else {                                                                                                  \
+          done(answer.status());                                                                                  \
+        }                                                                                                         \
+      });                                                                                                         \
     });                                                                                                           \
   }
-#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                                 \
-  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                     \
-    return new OrderedStream<v1::Request, v1::StreamResponse>(                                                    \
-        *runtime_, context, #Name,                                                                                \
-        [this](int64_t index, std::shared_ptr<const v1::Request> request, const std::function<bool()>& abandoned, \
-               const std::function<void(v1::StreamResponse)>& done) {                                             \
-          const v1::Request& held = *request;                                                                     \
-          graft::Handler(*deps_, held, abandoned,                                                                 \
-                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {       \
-                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                            \
-                         });                                                                                      \
-        });                                                                                                       \
+#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                                \
+  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                    \
+    return new OrderedStream<v1::Request, v1::StreamResponse>(                                                   \
+        *runtime_, context, #Name,                                                                               \
+        [this, context](int64_t index, std::shared_ptr<const v1::Request> request, const std::function<bool()>&, \
+                        const std::function<void(v1::StreamResponse)>& done) {                                   \
+          const v1::Request& held = *request;                                                                    \
+          graft::Handler(*deps_, MakeCall(context), held,                                                        \
+                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {      \
+                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                           \
+                         });                                                                                     \
+        });                                                                                                      \
   }
+
+Call MakeCall(Context* context) {
+  return {context->peer(), absl::FromChrono(context->deadline()), [context] { return context->IsCancelled(); }};
+}
 
 template <typename Item, typename Response>
 Item ToItem(int64_t index, absl::StatusOr<Response> answer) {
@@ -82,7 +85,8 @@ class JobServiceImpl : public ServiceBase<v1::JobService> {
   GRAFT_UNARY(ListJobs, ListJobsRequest, ListJobsResponse)
   GRAFT_UNARY(CancelJob, CancelJobRequest, Job)
   grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(Context* context, const v1::WatchJobRequest* request) override {
-    return new PullStream<v1::JobEvent>(*runtime_, context, "WatchJob", graft::WatchJob(*deps_, *request));
+    return new PullStream<v1::JobEvent>(*runtime_, context, "WatchJob",
+                                        graft::WatchJob(*deps_, MakeCall(context), *request));
   }
 };
 
@@ -94,8 +98,8 @@ class DatasetServiceImpl : public ServiceBase<v1::DatasetService> {
   GRAFT_UNARY(DeleteDataset, DeleteDatasetRequest, DeleteDatasetResponse)
   grpc::ServerReadReactor<v1::UploadImagesRequest>* UploadImages(Context* context,
                                                                  v1::UploadImagesResponse* response) override {
-    return new PushStream<v1::UploadImagesRequest, v1::UploadImagesResponse>(*runtime_, context, "UploadImages",
-                                                                             response, graft::UploadImages(*deps_));
+    return new PushStream<v1::UploadImagesRequest, v1::UploadImagesResponse>(
+        *runtime_, context, "UploadImages", response, graft::UploadImages(*deps_, MakeCall(context)));
   }
 };
 
@@ -110,7 +114,7 @@ class ModelServiceImpl : public ServiceBase<v1::ModelService> {
   grpc::ServerWriteReactor<v1::DownloadModelResponse>* DownloadModel(Context* context,
                                                                      const v1::DownloadModelRequest* request) override {
     return new PullStream<v1::DownloadModelResponse>(*runtime_, context, "DownloadModel",
-                                                     graft::DownloadModel(*deps_, *request));
+                                                     graft::DownloadModel(*deps_, MakeCall(context), *request));
   }
 };
 

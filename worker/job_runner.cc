@@ -246,13 +246,13 @@ absl::StatusOr<v1::JobResult> RunEvaluate(Context& context) {
   GRAFT_ASSIGN_OR_RETURN(
       const auto model,
       Predictor::Load(
-          context.data() / "models" / spec.model() / absl::StrCat(spec.version()),
+          context.data() / "models" / spec.model().name() / absl::StrCat(spec.model().version()),
           [&](absl::string_view name) { return Trunk::Load(name, context.assignment.weights_dir(), device); }, device));
   GRAFT_ASSIGN_OR_RETURN(
       const EvaluationReport report,
       EvaluateModel(*model, dataset, manifest, part, context.assignment.threads(), context.tracker.Fn()));
   const std::string title =
-      absl::StrCat(spec.model(), "@", spec.version(), " on ", spec.dataset(), " (", PartName(part), ")");
+      absl::StrCat(spec.model().name(), "@", spec.model().version(), " on ", spec.dataset(), " (", PartName(part), ")");
   GRAFT_ASSIGN_OR_RETURN(const std::string confusion, ConfusionMatrix(title, report));
   GRAFT_RETURN_IF_ERROR(WriteFileAtomic(context.staging() / "confusion_matrix.png", confusion));
   GRAFT_ASSIGN_OR_RETURN(const std::string roc, RocCurves(title, report));
@@ -260,8 +260,8 @@ absl::StatusOr<v1::JobResult> RunEvaluate(Context& context) {
 
   v1::JobResult result;
   v1::EvaluateResult* evaluated = result.mutable_evaluate();
-  evaluated->set_model(spec.model());
-  evaluated->set_version(spec.version());
+  evaluated->set_model(spec.model().name());
+  evaluated->set_version(spec.model().version());
   evaluated->set_dataset(spec.dataset());
   evaluated->set_part(ToProto(part));
   *evaluated->mutable_report() = ToProto(report);

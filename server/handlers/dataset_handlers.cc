@@ -107,12 +107,12 @@ class UploadSink : public StreamSink<v1::UploadImagesRequest, v1::UploadImagesRe
 
 }  // namespace
 
-absl::Status GetDataset(const Deps& deps, const v1::GetDatasetRequest& request, v1::Dataset* response) {
+absl::Status GetDataset(const Deps& deps, const Call&, const v1::GetDatasetRequest& request, v1::Dataset* response) {
   GRAFT_ASSIGN_OR_RETURN(*response, deps.catalog->GetDataset(request.name()));
   return absl::OkStatus();
 }
 
-absl::Status ListDatasets(const Deps& deps, const v1::ListDatasetsRequest& request,
+absl::Status ListDatasets(const Deps& deps, const Call&, const v1::ListDatasetsRequest& request,
                           v1::ListDatasetsResponse* response) {
   GRAFT_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   GRAFT_ASSIGN_OR_RETURN(const int64_t offset, PageToken(request.page_token()));
@@ -133,7 +133,8 @@ absl::Status ListDatasets(const Deps& deps, const v1::ListDatasetsRequest& reque
   return absl::OkStatus();
 }
 
-absl::Status DeleteDataset(const Deps& deps, const v1::DeleteDatasetRequest& request, v1::DeleteDatasetResponse*) {
+absl::Status DeleteDataset(const Deps& deps, const Call&, const v1::DeleteDatasetRequest& request,
+                           v1::DeleteDatasetResponse*) {
   if (const std::string user = deps.jobs->UserOfDataset(request.name()); !user.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("name: ", user, " uses '", request.name(), "'; wait for it or cancel it first"));
@@ -141,7 +142,8 @@ absl::Status DeleteDataset(const Deps& deps, const v1::DeleteDatasetRequest& req
   return deps.catalog->DeleteDataset(request.name());
 }
 
-std::unique_ptr<StreamSink<v1::UploadImagesRequest, v1::UploadImagesResponse>> UploadImages(const Deps& deps) {
+std::unique_ptr<StreamSink<v1::UploadImagesRequest, v1::UploadImagesResponse>> UploadImages(const Deps& deps,
+                                                                                            const Call&) {
   return std::make_unique<UploadSink>(deps.catalog);
 }
 

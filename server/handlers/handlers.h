@@ -15,6 +15,7 @@
 #include "graft/v1/models.pb.h"
 #include "graft/v1/prediction.pb.h"
 #include "graft/v1/server.pb.h"
+#include "server/call.h"
 #include "server/catalog.h"
 #include "server/jobs/job_manager.h"
 #include "server/options.h"
@@ -38,35 +39,44 @@ struct Deps {
 };
 
 // Job.
-absl::Status SubmitJob(const Deps& deps, const v1::SubmitJobRequest& request, v1::Job* response);
-absl::Status GetJob(const Deps& deps, const v1::GetJobRequest& request, v1::Job* response);
-absl::Status ListJobs(const Deps& deps, const v1::ListJobsRequest& request, v1::ListJobsResponse* response);
-absl::Status CancelJob(const Deps& deps, const v1::CancelJobRequest& request, v1::Job* response);
-std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const v1::WatchJobRequest& request);
+absl::Status SubmitJob(const Deps& deps, const Call& call, const v1::SubmitJobRequest& request, v1::Job* response);
+absl::Status GetJob(const Deps& deps, const Call& call, const v1::GetJobRequest& request, v1::Job* response);
+absl::Status ListJobs(const Deps& deps, const Call& call, const v1::ListJobsRequest& request,
+                      v1::ListJobsResponse* response);
+absl::Status CancelJob(const Deps& deps, const Call& call, const v1::CancelJobRequest& request, v1::Job* response);
+std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const Call& call,
+                                                     const v1::WatchJobRequest& request);
 
 // Data set.
-absl::Status GetDataset(const Deps& deps, const v1::GetDatasetRequest& request, v1::Dataset* response);
-absl::Status ListDatasets(const Deps& deps, const v1::ListDatasetsRequest& request, v1::ListDatasetsResponse* response);
-absl::Status DeleteDataset(const Deps& deps, const v1::DeleteDatasetRequest& request,
+absl::Status GetDataset(const Deps& deps, const Call& call, const v1::GetDatasetRequest& request,
+                        v1::Dataset* response);
+absl::Status ListDatasets(const Deps& deps, const Call& call, const v1::ListDatasetsRequest& request,
+                          v1::ListDatasetsResponse* response);
+absl::Status DeleteDataset(const Deps& deps, const Call& call, const v1::DeleteDatasetRequest& request,
                            v1::DeleteDatasetResponse* response);
-std::unique_ptr<StreamSink<v1::UploadImagesRequest, v1::UploadImagesResponse>> UploadImages(const Deps& deps);
+std::unique_ptr<StreamSink<v1::UploadImagesRequest, v1::UploadImagesResponse>> UploadImages(const Deps& deps,
+                                                                                            const Call& call);
 
 // Model, variant and server.
-absl::Status ListVariants(const Deps& deps, const v1::ListVariantsRequest& request, v1::ListVariantsResponse* response);
-absl::Status GetVariant(const Deps& deps, const v1::GetVariantRequest& request, v1::Variant* response);
-absl::Status GetModel(const Deps& deps, const v1::GetModelRequest& request, v1::Model* response);
-absl::Status ListModels(const Deps& deps, const v1::ListModelsRequest& request, v1::ListModelsResponse* response);
-absl::Status DeleteModel(const Deps& deps, const v1::DeleteModelRequest& request, v1::DeleteModelResponse* response);
+absl::Status ListVariants(const Deps& deps, const Call& call, const v1::ListVariantsRequest& request,
+                          v1::ListVariantsResponse* response);
+absl::Status GetVariant(const Deps& deps, const Call& call, const v1::GetVariantRequest& request,
+                        v1::Variant* response);
+absl::Status GetModel(const Deps& deps, const Call& call, const v1::GetModelRequest& request, v1::Model* response);
+absl::Status ListModels(const Deps& deps, const Call& call, const v1::ListModelsRequest& request,
+                        v1::ListModelsResponse* response);
+absl::Status DeleteModel(const Deps& deps, const Call& call, const v1::DeleteModelRequest& request,
+                         v1::DeleteModelResponse* response);
 std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps,
                                                                        const v1::DownloadModelRequest& request);
-absl::Status GetStatus(const Deps& deps, const v1::GetStatusRequest& request, v1::ServerStatus* response);
+absl::Status GetStatus(const Deps& deps, const Call& call, const v1::GetStatusRequest& request,
+                       v1::ServerStatus* response);
 
 // Prediction: answers later. `request` must live until `done` is called; work whose caller has gone (`abandoned`) isn't
 // begun.
-void Classify(const Deps& deps, const v1::ClassifyRequest& request, const std::function<bool()>& abandoned,
+void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& request,
               const std::function<void(absl::StatusOr<v1::ClassifyResponse>)>& done);
-void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request,
-                     const std::function<bool()>& abandoned,
+void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done);
 
 // Page sizes of List calls: 0 is 50, more than 1,000 is 1,000; INVALID_ARGUMENT below 0.

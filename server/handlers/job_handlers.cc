@@ -102,9 +102,10 @@ absl::Status ResolveExtractFeatures(const Deps& deps, v1::ExtractFeaturesSpec* e
 }
 
 absl::Status ResolveEvaluate(const Deps& deps, v1::EvaluateSpec* evaluate) {
-  GRAFT_ASSIGN_OR_RETURN(const int version, deps.catalog->ResolveVersion(evaluate->model(), evaluate->version()));
-  GRAFT_ASSIGN_OR_RETURN(const v1::Model model, deps.catalog->GetModel(evaluate->model(), version));
-  evaluate->set_version(version);
+  GRAFT_ASSIGN_OR_RETURN(const int version,
+                         deps.catalog->ResolveVersion(evaluate->model().name(), evaluate->model().version()));
+  GRAFT_ASSIGN_OR_RETURN(const v1::Model model, deps.catalog->GetModel(evaluate->model().name(), version));
+  evaluate->mutable_model()->set_version(version);
   if (evaluate->dataset().empty()) {
     evaluate->set_dataset(model.dataset());
   }
@@ -174,7 +175,7 @@ absl::StatusOr<int64_t> PageToken(const std::string& token) {
   return value;
 }
 
-absl::Status SubmitJob(const Deps& deps, const v1::SubmitJobRequest& request, v1::Job* response) {
+absl::Status SubmitJob(const Deps& deps, const Call&, const v1::SubmitJobRequest& request, v1::Job* response) {
   constexpr size_t kMaxRequestId = 128;
   const std::string& id = request.request_id();
   if (id.size() > kMaxRequestId ||
@@ -213,12 +214,13 @@ absl::Status SubmitJob(const Deps& deps, const v1::SubmitJobRequest& request, v1
   return absl::OkStatus();
 }
 
-absl::Status GetJob(const Deps& deps, const v1::GetJobRequest& request, v1::Job* response) {
+absl::Status GetJob(const Deps& deps, const Call&, const v1::GetJobRequest& request, v1::Job* response) {
   GRAFT_ASSIGN_OR_RETURN(*response, deps.jobs->Get(request.id()));
   return absl::OkStatus();
 }
 
-absl::Status ListJobs(const Deps& deps, const v1::ListJobsRequest& request, v1::ListJobsResponse* response) {
+absl::Status ListJobs(const Deps& deps, const Call&, const v1::ListJobsRequest& request,
+                      v1::ListJobsResponse* response) {
   JobFilter filter;
   GRAFT_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   // The token is the number of the last job shown: new jobs don't shift the pages.
@@ -247,12 +249,13 @@ absl::Status ListJobs(const Deps& deps, const v1::ListJobsRequest& request, v1::
   return absl::OkStatus();
 }
 
-absl::Status CancelJob(const Deps& deps, const v1::CancelJobRequest& request, v1::Job* response) {
+absl::Status CancelJob(const Deps& deps, const Call&, const v1::CancelJobRequest& request, v1::Job* response) {
   GRAFT_ASSIGN_OR_RETURN(*response, deps.jobs->Cancel(request.id()));
   return absl::OkStatus();
 }
 
-std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const v1::WatchJobRequest& request) {
+std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const Call&,
+                                                     const v1::WatchJobRequest& request) {
   return std::make_unique<JobEventSource>(deps.jobs, request.id(), request.after_sequence());
 }
 

@@ -27,7 +27,7 @@ class ModelFileSource : public StreamSource<v1::DownloadModelResponse> {
 
   absl::StatusOr<State> Next(const std::function<void()>&, v1::DownloadModelResponse* out) override {
     if (folder_.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(folder_, catalog_->ModelFolder(request_.name(), request_.version()));
+      GRAFT_ASSIGN_OR_RETURN(folder_, catalog_->ModelFolder(request_.model().name(), request_.model().version()));
       std::error_code error;
       for (fs::recursive_directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
         if (it->is_regular_file(error)) {
@@ -55,7 +55,7 @@ class ModelFileSource : public StreamSource<v1::DownloadModelResponse> {
     in_.clear();
     in_.open(file, std::ios::binary);
     if (!in_) {
-      return absl::NotFoundError(absl::StrCat("model: ", request_.name(), " was deleted during the download"));
+      return absl::NotFoundError(absl::StrCat("model: ", request_.model().name(), " was deleted during the download"));
     }
     out->set_path(file.lexically_relative(folder_).generic_string());
     return State::kItem;
@@ -80,25 +80,27 @@ int64_t ResidentBytes() {
 
 }  // namespace
 
-absl::Status ListVariants(const Deps&, const v1::ListVariantsRequest&, v1::ListVariantsResponse* response) {
+absl::Status ListVariants(const Deps&, const Call&, const v1::ListVariantsRequest&,
+                          v1::ListVariantsResponse* response) {
   for (const Variant& variant : Variants()) {
     *response->add_variants() = ToProto(variant);
   }
   return absl::OkStatus();
 }
 
-absl::Status GetVariant(const Deps&, const v1::GetVariantRequest& request, v1::Variant* response) {
+absl::Status GetVariant(const Deps&, const Call&, const v1::GetVariantRequest& request, v1::Variant* response) {
   GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(request.name()));
   *response = ToProto(*variant);
   return absl::OkStatus();
 }
 
-absl::Status GetModel(const Deps& deps, const v1::GetModelRequest& request, v1::Model* response) {
-  GRAFT_ASSIGN_OR_RETURN(*response, deps.catalog->GetModel(request.name(), request.version()));
+absl::Status GetModel(const Deps& deps, const Call&, const v1::GetModelRequest& request, v1::Model* response) {
+  GRAFT_ASSIGN_OR_RETURN(*response, deps.catalog->GetModel(request.model().name(), request.model().version()));
   return absl::OkStatus();
 }
 
-absl::Status ListModels(const Deps& deps, const v1::ListModelsRequest& request, v1::ListModelsResponse* response) {
+absl::Status ListModels(const Deps& deps, const Call&, const v1::ListModelsRequest& request,
+                        v1::ListModelsResponse* response) {
   GRAFT_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   GRAFT_ASSIGN_OR_RETURN(const int64_t offset, PageToken(request.page_token()));
   auto versions = deps.catalog->ModelVersions();
@@ -130,23 +132,28 @@ absl::Status ListModels(const Deps& deps, const v1::ListModelsRequest& request, 
   return absl::OkStatus();
 }
 
-absl::Status DeleteModel(const Deps& deps, const v1::DeleteModelRequest& request, v1::DeleteModelResponse* response) {
-  if (const std::string user = deps.jobs->UserOfModel(request.name(), request.version()); !user.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("name: ", user, " uses '", request.name(), "'; wait for it or cancel it first"));
+absl::Status DeleteModel(const Deps& deps, const Call&, const v1::DeleteModelRequest& request,
+                         v1::DeleteModelResponse* response) {
+  const v1::ModelRef& model = request.model();
+  if (request.all_versions() == (model.version() != 0)) {
+    return InvalidField("model.version", "give the version to delete, or all_versions, and not both");
   }
-  GRAFT_ASSIGN_OR_RETURN(const int deleted, deps.catalog->DeleteModel(request.name(), request.version()));
-  deps.models->Drop(request.name(), request.version());
+  if (const std::string user = deps.jobs->UserOfModel(model.name(), model.version()); !user.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("model: ", user, " uses '", model.name(), "'; wait for it or cancel it first"));
+  }
+  GRAFT_ASSIGN_OR_RETURN(const int deleted, deps.catalog->DeleteModel(model.name(), model.version()));
+  deps.models->Drop(model.name(), model.version());
   response->set_deleted(deleted);
   return absl::OkStatus();
 }
 
-std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps,
+std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps, const Call&,
                                                                        const v1::DownloadModelRequest& request) {
   return std::make_unique<ModelFileSource>(deps.catalog, request);
 }
 
-absl::Status GetStatus(const Deps& deps, const v1::GetStatusRequest&, v1::ServerStatus* response) {
+absl::Status GetStatus(const Deps& deps, const Call&, const v1::GetStatusRequest&, v1::ServerStatus* response) {
   response->set_version(kVersion);
   *response->mutable_start_time() = ToTimestamp(deps.start_time_ms);
   response->set_jobs_running(deps.jobs->running());

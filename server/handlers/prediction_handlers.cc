@@ -66,10 +66,10 @@ absl::StatusOr<Extraction> FindExtractor(const Deps& deps, const v1::ExtractFeat
     options.image_size = request.image_size();
   }
   if (request.has_model()) {
-    GRAFT_ASSIGN_OR_RETURN(const auto model, deps.models->Get(request.model(), request.version()));
+    GRAFT_ASSIGN_OR_RETURN(const auto model, deps.models->Get(request.model().name(), request.model().version()));
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model->description.variant));
     if (variant->trunk == nullptr) {
-      return InvalidField("model", absl::StrCat("'", request.model(), "' is a ", variant->name,
+      return InvalidField("model", absl::StrCat("'", request.model().name(), "' is a ", variant->name,
                                                 ", which has no trunk to extract features with; use trunk vgg16"));
     }
     if (request.image_size() != 0 || request.preprocessing() != v1::PREPROCESSING_UNSPECIFIED ||
@@ -92,20 +92,21 @@ absl::StatusOr<Extraction> FindExtractor(const Deps& deps, const v1::ExtractFeat
 
 }  // namespace
 
-void Classify(const Deps& deps, const v1::ClassifyRequest& request, const std::function<bool()>& abandoned,
+void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& request,
               const std::function<void(absl::StatusOr<v1::ClassifyResponse>)>& done) {
   if (request.top_k() < 0) {
     done(InvalidField("top_k", absl::StrCat(request.top_k(), " is negative; use 1 or more, or 0 for all")));
     return;
   }
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> found = deps.models->Get(request.model(), request.version());
+  absl::StatusOr<std::shared_ptr<const LoadedModel>> found =
+      deps.models->Get(request.model().name(), request.model().version());
   if (!found.ok()) {
     done(found.status());
     return;
   }
   const std::shared_ptr<const LoadedModel> model = *std::move(found);
   absl::Status status =
-      deps.batcher->Submit({model->classifier, ImageBytes(request.image()), abandoned,
+      deps.batcher->Submit({model->classifier, ImageBytes(request.image()), call.cancelled,
                             [model, done, top_k = request.top_k()](absl::StatusOr<std::vector<float>> probabilities) {
                               if (probabilities.ok()) {
                                 done(ToResponse(*model, *probabilities, top_k));
@@ -118,8 +119,7 @@ void Classify(const Deps& deps, const v1::ClassifyRequest& request, const std::f
   }
 }
 
-void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request,
-                     const std::function<bool()>& abandoned,
+void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done) {
   const v1::Pooling pooling = request.pooling() == v1::POOLING_UNSPECIFIED ? v1::POOLING_NONE : request.pooling();
   if (pooling < v1::POOLING_NONE || pooling > v1::POOLING_MAX) {
@@ -132,7 +132,7 @@ void ExtractFeatures(const Deps& deps, const v1::ExtractFeaturesRequest& request
     return;
   }
   absl::Status status =
-      deps.batcher->Submit({extraction->runner, ImageBytes(request.image()), abandoned,
+      deps.batcher->Submit({extraction->runner, ImageBytes(request.image()), call.cancelled,
                             [extraction = *extraction, pooling, done](absl::StatusOr<std::vector<float>> features) {
                               if (!features.ok()) {
                                 done(Annotate(features.status(), "image"));

@@ -387,8 +387,8 @@ std::string JobManager::UserOfModel(const std::string& model, int version) const
   const std::lock_guard lock(mutex_);
   for (const auto& [number, job] : active_) {
     const v1::JobSpec& spec = job.job.spec();
-    if (spec.has_evaluate() && spec.evaluate().model() == model &&
-        (version == 0 || spec.evaluate().version() == version)) {
+    if (spec.has_evaluate() && spec.evaluate().model().name() == model &&
+        (version == 0 || spec.evaluate().model().version() == version)) {
       return job.job.id();
     }
   }

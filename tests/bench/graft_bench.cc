@@ -175,7 +175,7 @@ void BM_ClassifyOverGrpc(benchmark::State& state) {
   const auto stub = v1::PredictionService::NewStub(
       grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), grpc::InsecureChannelCredentials()));
   v1::ClassifyRequest classify;
-  classify.set_model("bench");
+  classify.mutable_model()->set_name("bench");
   classify.set_image(ReadSample("cat.199.jpg"));
   for (int warm = 0; warm < 3; ++warm) {
     grpc::ClientContext context;

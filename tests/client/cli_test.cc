@@ -96,10 +96,13 @@ TEST(SplitSizesTest, CountsOrSharesButNoMix) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--train")));
 }
 
-TEST(ParseModelTest, NameAndVersion) {
-  EXPECT_EQ(*ParseModel("pets"), std::make_pair(std::string("pets"), 0));
-  EXPECT_EQ(*ParseModel("pets@12"), std::make_pair(std::string("pets"), 12));
-  for (const char* text : {"pets@", "pets@x", "pets@0", "pets@-1"}) {
+TEST(ParseModelTest, NameAndVersionOrAlias) {
+  EXPECT_EQ(ParseModel("pets")->name(), "pets");
+  EXPECT_EQ(ParseModel("pets")->which_case(), v1::ModelRef::WHICH_NOT_SET);
+  EXPECT_EQ(ParseModel("pets@12")->name(), "pets");
+  EXPECT_EQ(ParseModel("pets@12")->version(), 12);
+  EXPECT_EQ(ParseModel("pets@prod")->alias(), "prod");
+  for (const char* text : {"pets@", "pets@_", "pets@0", "pets@-1"}) {
     EXPECT_THAT(ParseModel(text), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
   }
 }

@@ -329,7 +329,7 @@ TEST_F(ServerTest, SubmitIsCheckedFieldByField) {
   train.mutable_train()->mutable_options()->set_learning_rate(-1);
   expect(train, StatusCode::INVALID_ARGUMENT, "options.learning_rate: -1");
   v1::JobSpec evaluate;
-  evaluate.mutable_evaluate()->set_model("m");
+  evaluate.mutable_evaluate()->mutable_model()->set_name("m");
   expect(evaluate, StatusCode::NOT_FOUND, "'m'");
 
   v1::ListJobsResponse list;
@@ -450,7 +450,7 @@ class PredictionTest : public ServerTest {
   }
   v1::ClassifyRequest Request(const std::string& sample) {
     v1::ClassifyRequest request;
-    request.set_model("pets");
+    request.mutable_model()->set_name("pets");
     request.set_image(testing::ReadText(testing::Sample(sample)));
     return request;
   }
@@ -466,14 +466,14 @@ TEST_F(PredictionTest, ClassifyAnswersWithTheNewestVersionAndTopK) {
   EXPECT_GE(response.predictions(0).probability(), response.predictions(1).probability());
   EXPECT_NEAR(response.predictions(0).probability() + response.predictions(1).probability(), 1, 1e-6);
   v1::ClassifyRequest request = Request("cat.0.jpg");
-  request.set_version(1);
+  request.mutable_model()->set_version(1);
   request.set_top_k(1);
   ASSERT_TRUE(predictions_->Classify(Context().get(), request, &response).ok());
   EXPECT_EQ(response.version(), 1);
   EXPECT_EQ(response.predictions_size(), 1);
-  request.set_version(9);
+  request.mutable_model()->set_version(9);
   EXPECT_EQ(Code(predictions_->Classify(Context().get(), request, &response)), grpc::StatusCode::NOT_FOUND);
-  request.set_version(0);
+  request.mutable_model()->set_version(0);
   request.set_top_k(-1);
   EXPECT_EQ(Code(predictions_->Classify(Context().get(), request, &response)), grpc::StatusCode::INVALID_ARGUMENT);
   request.set_top_k(0);
@@ -545,7 +545,7 @@ TEST_F(PredictionTest, FeaturesArePooledOnRequest) {
   request.set_trunk("resnet");
   EXPECT_EQ(Code(predictions_->ExtractFeatures(Context().get(), request, &response)), grpc::StatusCode::NOT_FOUND);
   AddModel(1);
-  request.set_model("pets");
+  request.mutable_model()->set_name("pets");
   const grpc::Status status = predictions_->ExtractFeatures(Context().get(), request, &response);
   EXPECT_EQ(Code(status), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("no trunk"));
@@ -559,14 +559,14 @@ TEST_F(PredictionTest, ModelsAreListedShownDownloadedAndDeleted) {
   ASSERT_EQ(list.models_size(), 2);
   EXPECT_EQ(list.models(0).version(), 2);
   v1::GetModelRequest get;
-  get.set_name("pets");
+  get.mutable_model()->set_name("pets");
   v1::Model model;
   ASSERT_TRUE(models_->GetModel(Context().get(), get, &model).ok());
   EXPECT_EQ(model.parameters(), 19'024'513);
   EXPECT_THAT(model.pictures(), ::testing::ElementsAre("learning_curves.png"));
 
   v1::DownloadModelRequest download;
-  download.set_name("pets");
+  download.mutable_model()->set_name("pets");
   auto context = Context();
   auto stream = models_->DownloadModel(context.get(), download);
   v1::DownloadModelResponse piece;
@@ -586,15 +586,16 @@ TEST_F(PredictionTest, ModelsAreListedShownDownloadedAndDeleted) {
   EXPECT_EQ(files["model.json"], testing::ReadText(dir_ / "data/models/pets/2/model.json"));
 
   v1::DeleteModelRequest remove;
-  remove.set_name("pets");
-  remove.set_version(2);
+  remove.mutable_model()->set_name("pets");
+  remove.mutable_model()->set_version(2);
   v1::DeleteModelResponse removed;
   ASSERT_TRUE(models_->DeleteModel(Context().get(), remove, &removed).ok());
   EXPECT_EQ(removed.deleted(), 1);
   v1::ClassifyResponse response;
   ASSERT_TRUE(predictions_->Classify(Context().get(), Request("cat.0.jpg"), &response).ok());
   EXPECT_EQ(response.version(), 1);
-  remove.set_version(0);
+  remove.mutable_model()->clear_version();
+  remove.set_all_versions(true);
   ASSERT_TRUE(models_->DeleteModel(Context().get(), remove, &removed).ok());
   EXPECT_EQ(Code(predictions_->Classify(Context().get(), Request("cat.0.jpg"), &response)),
             grpc::StatusCode::NOT_FOUND);

@@ -1,0 +1,32 @@
+// One call of one RPC, as a handler sees it: who asks, until when, and whether anybody still waits. What is to be true
+// of every call (tokens, limits, metrics) goes in here and into what makes it, and no handler changes.
+#ifndef GRAFT_SERVER_CALL_H_
+#define GRAFT_SERVER_CALL_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace graft {
+
+// Is told what a call's time went into. Thread-safe.
+class CallObserver {
+ public:
+  virtual ~CallObserver() = default;
+  // "queue", "decode", "compute", ...
+  virtual void OnPhase(const char* phase, absl::Duration spent) = 0;
+};
+
+struct Call {
+  std::string caller;                            // the peer's address; later, the token's name
+  absl::Time deadline = absl::InfiniteFuture();  // the caller gives up then
+  std::function<bool()> cancelled;               // empty: never; may be called from any thread while the call lasts
+  CallObserver* observer = nullptr;              // null: nobody listens
+
+  bool Cancelled() const { return cancelled && cancelled(); }
+};
+
+}  // namespace graft
+
+#endif  // GRAFT_SERVER_CALL_H_
