@@ -67,7 +67,7 @@ absl::Status ListModels(const Deps& deps, const Call& call, const v1::ListModels
                         v1::ListModelsResponse* response);
 absl::Status DeleteModel(const Deps& deps, const Call& call, const v1::DeleteModelRequest& request,
                          v1::DeleteModelResponse* response);
-std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps,
+std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps, const Call& call,
                                                                        const v1::DownloadModelRequest& request);
 absl::Status GetStatus(const Deps& deps, const Call& call, const v1::GetStatusRequest& request,
                        v1::ServerStatus* response);

@@ -341,7 +341,7 @@ TEST_F(CliTest, ExitStatusesTellFailureFromUsage) {
   EXPECT_THAT(err_.str(), ::testing::StartsWith("graft: "));
   EXPECT_EQ(Run({"train", "m"}), 2);
   EXPECT_EQ(Run({"train", "m", "--dataset", "d", "--variant", "v", "--set", "epochz=1"}), 2);
-  EXPECT_EQ(Run({"classify", "m@x", "f"}), 2);
+  EXPECT_EQ(Run({"classify", "m@-1", "f"}), 2);
   EXPECT_EQ(Run({"dataset", "create", "d", "--from", ".", "--train", "5", "--validation", "0.5"}), 2);
   EXPECT_EQ(Run({"--help"}), 0);
   EXPECT_EQ(Run({"features", "--out", "x", "f"}), 2);
