@@ -150,8 +150,10 @@ TEST(GradientTest, AreAsCloseToFloat64AsOneDnns) {
     onednn_worst = std::max(onednn_worst, RelativeL2(onednn[i], expected[i]));
   }
   std::cout << "worst gradient: ours " << own_worst << ", oneDNN's " << onednn_worst << "\n";
-  EXPECT_LT(own_worst, 3 * onednn_worst);
-  EXPECT_LT(own_worst, 1e-5);
+  // Ours is the same on every instruction set, 1.4e-6; oneDNN's is 6.4e-7 with AVX2 and 4.5e-7 with AVX-512, which adds
+  // up in more parts.
+  EXPECT_LT(own_worst, 4 * onednn_worst);
+  EXPECT_LT(own_worst, 2e-6);
 }
 
 TEST(GradientTest, PassesThroughLayersThatAreFrozen) {
