@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/model/cost.h"
 
 namespace graft {
 namespace {
@@ -195,7 +196,10 @@ absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, c
   const std::array<int64_t, 3> input = variant.trunk == nullptr
                                            ? std::array<int64_t, 3>{options.image_size, options.image_size, 3}
                                            : FeatureShape(*variant.trunk, options.image_size);
-  return DescribeLayers(variant.layers(options, OutputUnits(classes)), input, true);
+  GRAFT_ASSIGN_OR_RETURN(std::vector<LayerInfo> layers,
+                         DescribeLayers(variant.layers(options, OutputUnits(classes)), input, true));
+  GRAFT_RETURN_IF_ERROR(CheckCost(layers, options));
+  return layers;
 }
 
 }  // namespace graft
