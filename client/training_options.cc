@@ -88,6 +88,7 @@ absl::StatusOr<int> EnumByShortName(const EnumDescriptor& type, const std::strin
 std::vector<std::string> TrainingOptionKeys() {
   std::vector<std::string> keys;
   const auto* descriptor = v1::TrainingOptions::descriptor();
+  keys.reserve(static_cast<size_t>(descriptor->field_count()));
   for (int i = 0; i < descriptor->field_count(); ++i) {
     keys.push_back(descriptor->field(i)->name());
   }

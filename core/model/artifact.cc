@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
@@ -78,10 +79,11 @@ absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& js
       return absl::DataLossError(status.message());
     }
   }
-  for (const auto& [key, value] : json.items()) {
-    const auto fields = TrainingOptionFields();
+  const auto fields = TrainingOptionFields();
+  for (const auto& member : json.items()) {
+    const std::string& key = member.key();
     if (std::none_of(fields.begin(), fields.end(), [&](const OptionField& field) { return field.name == key; })) {
-      return damaged(key, "unknown");
+      return damaged(Printable(key, 64), "unknown");
     }
   }
   if (const absl::Status status = options.Validate(); !status.ok()) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
@@ -23,11 +24,14 @@ auto& Holder(Options& options) {
   }
 }
 
+// A caller's text is shown up to here.
+constexpr size_t kShownBytes = 64;
+
 absl::Status Refused(absl::string_view name, const OptionValue& value, absl::string_view values) {
-  return InvalidField(absl::StrCat("options.", name),
-                      std::holds_alternative<std::string>(value)
-                          ? absl::StrCat("'", OptionText(value), "' is unknown; use ", values)
-                          : absl::StrCat(OptionText(value), " is out of range; use ", values));
+  const std::string text = Printable(OptionText(value), kShownBytes);
+  return InvalidField(absl::StrCat("options.", name), std::holds_alternative<std::string>(value)
+                                                          ? absl::StrCat("'", text, "' is unknown; use ", values)
+                                                          : absl::StrCat(text, " is out of range; use ", values));
 }
 
 // A row but for what its option may be.
@@ -131,7 +135,7 @@ absl::Span<const OptionField> TrainingOptionFields() {
       Number("dropout", &O::dropout, {.low = 0, .high = 1, .high_open = true},
              "Share of units dropped after each hidden dense layer."),
       Number("dense_units", &O::dense_units, {.low = 1, .high = 16'384}, "Units of each hidden dense layer."),
-      Seed("seed", &O::seed, "Of starting weights, order of images, dropout and augmentation."),
+      Seed("seed", &O::seed, "Draws starting weights, order of images, dropout, augmentation."),
       Number("image_size", &O::image_size, {.low = 32, .high = 512}, "Side of the network's square input, in pixels."),
       Choice("interpolation", &O::interpolation, &InterpolationName, "How images are brought to that size."),
       Choice("preprocessing", &O::preprocessing, &PreprocessingName, "How pixels become the network's input."),

@@ -188,6 +188,13 @@ TEST(OptionsTest, Devices) {
   }
 }
 
+// An error goes to the caller and the log.
+TEST(OptionsTest, ALongOrHarmfulTextIsNotRepeatedWhole) {
+  const absl::Status status = With(Field("device"), "\x1b[2J" + std::string(1 << 20, 'x')).Validate();
+  EXPECT_THAT(status, StatusIs(kInvalid, StartsWith("options.device: '\\x1b[2Jxxx")));
+  EXPECT_LT(status.message().size(), 200U);
+}
+
 TEST(OptionsTest, TextIsWhatAPersonWrites) {
   EXPECT_EQ(OptionText(1e-4), "0.0001");
   EXPECT_EQ(OptionText(30), "30");
