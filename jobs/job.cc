@@ -114,28 +114,6 @@ JobEventBody ProgressFromJson(const json& value) {
   return progress;
 }
 
-json ToJson(const EpochMetrics& epoch) {
-  return {{"epoch", epoch.epoch},
-          {"loss", epoch.loss},
-          {"accuracy", epoch.accuracy},
-          {"validation_loss", epoch.validation_loss},
-          {"validation_accuracy", epoch.validation_accuracy},
-          {"seconds", epoch.seconds},
-          {"input_wait_seconds", epoch.input_wait_seconds}};
-}
-
-JobEventBody EpochFromJson(const json& value) {
-  EpochMetrics epoch;
-  epoch.epoch = value.at("epoch");
-  epoch.loss = Number(value.at("loss"));
-  epoch.accuracy = Number(value.at("accuracy"));
-  epoch.validation_loss = Number(value.at("validation_loss"));
-  epoch.validation_accuracy = Number(value.at("validation_accuracy"));
-  epoch.seconds = Number(value.at("seconds"));
-  epoch.input_wait_seconds = Number(value.at("input_wait_seconds"));
-  return epoch;
-}
-
 json ToJson(const JobLogLine& line) { return {{"text", line.text}, {"warning", line.warning}}; }
 
 JobEventBody LogLineFromJson(const json& value) { return JobLogLine{value.at("text"), value.at("warning")}; }
@@ -168,7 +146,7 @@ json ToJson(const JobEventBody& body) {
   struct Visitor {
     json operator()(const JobStateChange& change) const { return {{"state", ToJson(change)}}; }
     json operator()(const JobProgress& progress) const { return {{"progress", ToJson(progress)}}; }
-    json operator()(const EpochMetrics& epoch) const { return {{"epoch", ToJson(epoch)}}; }
+    json operator()(const EpochMetrics& epoch) const { return {{"epoch", graft::ToJson(epoch)}}; }
     json operator()(const JobLogLine& line) const { return {{"log", ToJson(line)}}; }
   };
   return std::visit(Visitor{}, body);
@@ -183,7 +161,7 @@ absl::StatusOr<JobEventBody> JobEventBodyFromJson(const json& document) {
       return ProgressFromJson(document["progress"]);
     }
     if (document.contains("epoch")) {
-      return EpochFromJson(document["epoch"]);
+      return EpochMetricsFromJson(document["epoch"]);
     }
     return LogLineFromJson(document.at("log"));
   });
