@@ -345,46 +345,4 @@ void Catalog::DeleteOldUploads() {
   }
 }
 
-absl::StatusOr<std::shared_ptr<const LoadedModel>> ModelCache::Get(const std::string& name, int version) {
-  GRAFT_ASSIGN_OR_RETURN(const int resolved, catalog_->ResolveVersion(name, version));
-  const Key key(name, resolved);
-  const auto find = [&] {
-    return std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return entry.first == key; });
-  };
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto it = find(); it != recent_.end()) {
-      recent_.splice(recent_.begin(), recent_, it);
-      return it->second;
-    }
-  }
-  GRAFT_ASSIGN_OR_RETURN(const fs::path folder, catalog_->ModelFolder(name, resolved));
-  GRAFT_ASSIGN_OR_RETURN(LoadedModel loaded, engine_->Load(folder));
-  auto model = std::make_shared<const LoadedModel>(std::move(loaded));
-  const std::lock_guard lock(mutex_);
-  if (const auto it = find(); it != recent_.end()) {
-    return it->second;  // two loaded it at the same time
-  }
-  recent_.emplace_front(key, model);
-  if (recent_.size() > capacity_) {
-    recent_.pop_back();
-  }
-  return model;
-}
-
-void ModelCache::Drop(const std::string& name, int version) {
-  const std::lock_guard lock(mutex_);
-  recent_.remove_if(
-      [&](const auto& entry) { return entry.first.first == name && (version == 0 || entry.first.second == version); });
-}
-
-std::vector<std::string> ModelCache::names() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string> names;
-  for (const auto& [key, model] : recent_) {
-    names.push_back(absl::StrCat(key.first, "@", key.second));
-  }
-  return names;
-}
-
 }  // namespace graft

@@ -3,10 +3,7 @@
 #define GRAFT_SERVER_CATALOG_H_
 
 #include <filesystem>
-#include <list>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,7 +11,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/infer/engine.h"
 #include "graft/v1/datasets.pb.h"
 #include "graft/v1/jobs.pb.h"
 #include "graft/v1/models.pb.h"
@@ -70,28 +66,6 @@ class Catalog {
   void DeleteOldUploads();
 
   const std::filesystem::path data_dir_;
-};
-
-// Models in memory, loaded when first asked for, the ones used longest ago dropped. Thread-safe; a call that loads
-// takes as long as that, others of another model don't wait for it.
-class ModelCache {
- public:
-  ModelCache(Engine* engine, const Catalog* catalog, size_t capacity = 8)
-      : engine_(engine), catalog_(catalog), capacity_(capacity) {}
-
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> Get(const std::string& name, int version);
-  // Forgets deleted ones; calls that run finish.
-  void Drop(const std::string& name, int version);
-  std::vector<std::string> names() const;
-
- private:
-  using Key = std::pair<std::string, int>;
-
-  Engine* const engine_;
-  const Catalog* const catalog_;
-  const size_t capacity_;
-  mutable std::mutex mutex_;
-  std::list<std::pair<Key, std::shared_ptr<const LoadedModel>>> recent_;  // guarded by mutex_; newest use first
 };
 
 }  // namespace graft

@@ -8,7 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "server/handlers/handlers.h"
-#include "server/rpc/reactors.h"
+#include "server/rpc/stream.h"
 
 namespace graft {
 namespace {

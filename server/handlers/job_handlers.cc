@@ -7,7 +7,7 @@
 #include "convert/convert.h"
 #include "core/base/status.h"
 #include "server/handlers/handlers.h"
-#include "server/rpc/reactors.h"
+#include "server/rpc/stream.h"
 
 namespace graft {
 namespace {

@@ -10,7 +10,7 @@
 #include "core/base/status.h"
 #include "core/kernels/conv3x3.h"
 #include "server/handlers/handlers.h"
-#include "server/rpc/reactors.h"
+#include "server/rpc/stream.h"
 
 namespace graft {
 namespace {
