@@ -25,7 +25,7 @@ absl::Status CheckWeights(const ResolveContext& context, absl::string_view trunk
   }
   return absl::FailedPreconditionError(
       absl::StrCat("the weights of ", trunk,
-                   " are missing on the server; run deploy/fetch-weights there, with --out its folder of weights"));
+                   " are missing on the server; run deploy/fetch-weights there (`graft status` says how)"));
 }
 
 }  // namespace graft

@@ -452,23 +452,20 @@ absl::StatusOr<fs::path> DataFolder::FindUpload(absl::string_view field, const s
   return Upload(id);
 }
 
-void DataFolder::SetUploadUser(std::function<bool(const std::string& id)> in_use) {
-  const absl::MutexLock lock(&uploads_mutex_);
-  in_use_ = std::move(in_use);
+void DataFolder::GuardUploads(UploadGuard guard) {
+  const absl::MutexLock lock(&guard_mutex_);
+  guard_ = std::move(guard);
 }
 
 void DataFolder::DropUpload(const std::string& id) {
-  std::function<bool(const std::string&)> in_use;
-  {
-    const absl::MutexLock lock(&uploads_mutex_);
-    in_use = in_use_;
-  }
-  if (in_use && in_use(id)) {
-    return;
-  }
-  const absl::MutexLock lock(&uploads_mutex_);
-  if (uploads_.erase(id) > 0) {
-    MoveToTrash(Upload(id)).IgnoreError();  // what stays is old one day
+  const absl::MutexLock guard_lock(&guard_mutex_);
+  if (guard_) {
+    guard_(id, [&] {
+      const absl::MutexLock lock(&uploads_mutex_);
+      if (uploads_.erase(id) > 0) {
+        MoveToTrash(Upload(id)).IgnoreError();  // what stays is found, and old one day, after the next start
+      }
+    });
   }
 }
 
@@ -476,30 +473,31 @@ void DataFolder::DropOldUploads() {
   const Clock::time_point now = options_.now();
   const auto old = [&](Clock::time_point used) { return now - used >= options_.upload_kept; };
   std::vector<std::string> candidates;
-  std::function<bool(const std::string&)> in_use;
   {
     const absl::MutexLock lock(&uploads_mutex_);
-    if (!in_use_) {
-      return;
-    }
-    in_use = in_use_;
     for (const auto& [id, used] : uploads_) {
       if (old(used)) {
         candidates.push_back(id);
       }
     }
   }
+  const absl::MutexLock guard_lock(&guard_mutex_);
+  if (!guard_) {
+    return;
+  }
   for (const std::string& id : candidates) {
-    const bool used = in_use(id);  // not under the lock: it takes the jobs' own
+    const bool unused = guard_(id, [&] {
+      const absl::MutexLock lock(&uploads_mutex_);
+      const auto found = uploads_.find(id);
+      // Unless somebody has just found it.
+      if (found != uploads_.end() && old(found->second) && (MoveToTrash(Upload(id)).ok() || !Exists(Upload(id)))) {
+        uploads_.erase(found);
+      }
+    });
     const absl::MutexLock lock(&uploads_mutex_);
     const auto found = uploads_.find(id);
-    if (found == uploads_.end() || !old(found->second)) {
-      continue;  // somebody was quicker
-    }
-    if (used) {
+    if (!unused && found != uploads_.end()) {
       found->second = now;
-    } else if (MoveToTrash(Upload(id)).ok() || !Exists(Upload(id))) {
-      uploads_.erase(found);
     }
   }
 }

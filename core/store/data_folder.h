@@ -136,10 +136,12 @@ class DataFolder {
   std::unique_ptr<UploadSink> NewUpload();
   // The folder of a whole upload, which counts as used now. `field` is what errors name: INVALID_ARGUMENT, NOT_FOUND.
   absl::StatusOr<std::filesystem::path> FindUpload(absl::string_view field, const std::string& id) const;
-  // Says whether a queued or running job reads an upload. Until this is set no upload is old. May take locks that are
-  // held while NewUpload's sinks are finished, but none that is held while any other function of this class is called.
-  void SetUploadUser(std::function<bool(const std::string& id)> in_use);
-  // After a job has used it. One that another job reads stays.
+  // Runs `drop` while no queued or running job reads the upload and none can be queued that would, and returns true; or
+  // returns false. May take locks of the jobs', but none that is held while this class is called.
+  using UploadGuard = std::function<bool(const std::string& id, const std::function<void()>& drop)>;
+  // Without a guard, as in the beginning, no upload is dropped. When this returns the one before isn't called any more.
+  void GuardUploads(UploadGuard guard);
+  // After a job has used it; when another one reads it, that one will drop it.
   void DropUpload(const std::string& id);
   // Drops uploads that have been of no use to anybody for Options::upload_kept. Also done every now and then.
   void DropOldUploads();
@@ -176,10 +178,13 @@ class DataFolder {
   // put into.
   absl::Mutex layout_;
 
+  // Held while the guard runs.
+  absl::Mutex guard_mutex_ ABSL_ACQUIRED_BEFORE(uploads_mutex_);
+  UploadGuard guard_ ABSL_GUARDED_BY(guard_mutex_);
+
   mutable absl::Mutex uploads_mutex_;
   mutable std::map<std::string, std::chrono::steady_clock::time_point> uploads_  // by id: when it was last used
       ABSL_GUARDED_BY(uploads_mutex_);
-  std::function<bool(const std::string& id)> in_use_ ABSL_GUARDED_BY(uploads_mutex_);
 
   absl::Mutex sweep_mutex_;
   // How often something came into the trash, and up to which time it is off the disk.

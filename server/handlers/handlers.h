@@ -11,13 +11,13 @@
 #include "absl/status/statusor.h"
 #include "core/infer/batcher.h"
 #include "core/infer/engine.h"
+#include "core/store/data_folder.h"
 #include "graft/v1/datasets.pb.h"
 #include "graft/v1/jobs.pb.h"
 #include "graft/v1/models.pb.h"
 #include "graft/v1/prediction.pb.h"
 #include "graft/v1/server.pb.h"
 #include "server/call.h"
-#include "server/catalog.h"
 #include "server/jobs/job_manager.h"
 #include "server/model_cache.h"
 #include "server/options.h"
@@ -28,7 +28,7 @@ namespace graft {
 // What handlers work with; all thread-safe, all longer-lived than any call.
 struct Deps {
   const ServerOptions* options = nullptr;
-  Catalog* catalog = nullptr;
+  DataFolder* data = nullptr;
   JobManager* jobs = nullptr;
   Engine* engine = nullptr;
   ModelCache* models = nullptr;
@@ -76,11 +76,6 @@ void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& req
               const std::function<void(absl::StatusOr<v1::ClassifyResponse>)>& done);
 void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done);
-
-// Page sizes of List calls: 0 is 50, more than 1,000 is 1,000; INVALID_ARGUMENT below 0.
-absl::StatusOr<int> PageSize(int requested);
-// A page token is the offset into the sorted list; INVALID_ARGUMENT when it isn't one that we gave out.
-absl::StatusOr<int64_t> PageToken(const std::string& token);
 
 }  // namespace graft
 

@@ -86,6 +86,17 @@ class DataFolderTest : public ::testing::Test {
   }
   void Pass(std::chrono::steady_clock::duration time) { now_ = now_.load() + time; }
 
+  // As the jobs do it.
+  void GuardUploads(const std::function<bool(const std::string& id)>& in_use) {
+    data_->GuardUploads([in_use](const std::string& id, const std::function<void()>& drop) {
+      if (in_use(id)) {
+        return false;
+      }
+      drop();
+      return true;
+    });
+  }
+
   // What a job leaves to be published.
   fs::path Result(const std::string& job, const std::string& content) {
     const fs::path staging = data_->Staging(job, 1);
@@ -531,7 +542,7 @@ TEST_F(DataFolderTest, AnUploadIsOldADayAfterItsLastUse) {
   Pass(hours(1000));
   data_->DropOldUploads();
   EXPECT_TRUE(exists(idle));  // nobody has said yet which ones jobs need
-  data_->SetUploadUser([&](const std::string& id) { return used.count(id) > 0; });
+  GuardUploads([&](const std::string& id) { return used.count(id) > 0; });
   EXPECT_THAT(data_->FindUpload("upload_id", found), IsOk());
   data_->DropOldUploads();
   EXPECT_FALSE(exists(idle));
@@ -558,7 +569,7 @@ TEST_F(DataFolderTest, SettingTheClockDropsNoUpload) {
   for (const auto& entry : fs::recursive_directory_iterator(root_)) {
     fs::last_write_time(entry.path(), fs::file_time_type::clock::now() - hours(24 * 365));
   }
-  data_->SetUploadUser([](const std::string&) { return false; });
+  GuardUploads([](const std::string&) { return false; });
   data_->DropOldUploads();
   EXPECT_TRUE(fs::exists(data_->Upload(id)));
   // However long a client takes to send.
@@ -576,11 +587,11 @@ TEST_F(DataFolderTest, ANewServerTellsOldUploadsByTheirFilesAndAsksBeforeItDrops
   Open();
   data_->WaitUntilSwept();
   EXPECT_TRUE(fs::exists(data_->Upload(old)));
-  data_->SetUploadUser([&](const std::string& id) { return id == old; });
+  GuardUploads([&](const std::string& id) { return id == old; });
   data_->DropOldUploads();
   EXPECT_TRUE(fs::exists(data_->Upload(old)));
   Open();
-  data_->SetUploadUser([](const std::string&) { return false; });
+  GuardUploads([](const std::string&) { return false; });
   data_->DropOldUploads();
   EXPECT_THAT(Names(root_ / "uploads"), ::testing::UnorderedElementsAre(fresh, ahead));
 }
@@ -588,7 +599,9 @@ TEST_F(DataFolderTest, ANewServerTellsOldUploadsByTheirFilesAndAsksBeforeItDrops
 TEST_F(DataFolderTest, AnUploadGoesAfterItsJobUnlessAnotherReadsIt) {
   const std::string id = AddUpload();
   bool used = true;
-  data_->SetUploadUser([&](const std::string&) { return used; });
+  data_->DropUpload(id);
+  EXPECT_TRUE(fs::exists(data_->Upload(id)));  // who uses it isn't known
+  GuardUploads([&](const std::string&) { return used; });
   data_->DropUpload(id);
   EXPECT_TRUE(fs::exists(data_->Upload(id)));
   used = false;
