@@ -34,6 +34,7 @@ class ExtractFeaturesJob : public JobKind {
     spec.dataset = extract.dataset();
     GRAFT_RETURN_IF_ERROR(FindDataset(context, spec.dataset).status());
     spec.trunk = extract.trunk().empty() ? "vgg16" : extract.trunk();
+    GRAFT_RETURN_IF_ERROR(CheckText("extract_features.trunk", spec.trunk, 100));
     GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(spec.trunk));
     GRAFT_RETURN_IF_ERROR(CheckWeights(context, spec.trunk));
     TrainingOptions options;  // for their ranges

@@ -1,7 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
-#include "core/base/text.h"
 #include "core/store/names.h"
 #include "jobs/split.h"
 

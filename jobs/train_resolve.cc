@@ -20,6 +20,7 @@ class TrainJob : public JobKind {
     spec.dataset = train.dataset();
     spec.variant = train.variant();
     GRAFT_RETURN_IF_ERROR(CheckName("train.model", spec.model));
+    GRAFT_RETURN_IF_ERROR(CheckText("train.variant", spec.variant, 100));
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(spec.variant));
     GRAFT_ASSIGN_OR_RETURN(spec.options, FromProto(train.options(), variant->defaults));
     GRAFT_ASSIGN_OR_RETURN(const DatasetInfo dataset, FindDataset(context, spec.dataset));

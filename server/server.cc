@@ -19,10 +19,11 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "server/catalog.h"
+#include "core/store/data_folder.h"
 #include "server/handlers/handlers.h"
+#include "server/jobs/executors/local.h"
+#include "server/jobs/hooks.h"
 #include "server/jobs/job_manager.h"
-#include "server/jobs/local_executor.h"
 #include "server/rpc/listener.h"
 #include "server/rpc/open_calls.h"
 #include "server/services.h"
@@ -30,7 +31,6 @@
 namespace graft {
 namespace {
 
-constexpr char kWorkerSocket[] = "worker.sock";
 constexpr int kPoolThreads = 4;
 constexpr int kStreamThreads = 4;
 constexpr size_t kPoolQueue = 1024;
@@ -137,9 +137,15 @@ size_t AffordableConnections(size_t wanted) {
 struct Server::Impl {
   explicit Impl(ServerOptions resolved)
       : options(std::move(resolved)),
-        open({kMaxUnary, static_cast<size_t>(options.max_watch_streams), static_cast<size_t>(options.max_bulk_streams)}),
+        open(
+            {kMaxUnary, static_cast<size_t>(options.max_watch_streams), static_cast<size_t>(options.max_bulk_streams)}),
         worker_open({}),
         bytes(int64_t{options.max_request_mib} << 20) {}
+  ~Impl() {
+    if (data != nullptr) {
+      data->GuardUploads(nullptr);  // it asks the jobs, which go first
+    }
+  }
 
   absl::Status TakeFolder();
   absl::Status OpenJobs(std::unique_ptr<Executor> own_executor);
@@ -154,7 +160,7 @@ struct Server::Impl {
   ByteBudget bytes;
   FolderLock lock;
   std::unique_ptr<Engine> engine;
-  std::unique_ptr<Catalog> catalog;
+  std::unique_ptr<DataFolder> data;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<JobManager> jobs;
   std::unique_ptr<Batcher> batcher;
@@ -189,24 +195,28 @@ absl::Status Server::Impl::TakeFolder() {
 }
 
 absl::Status Server::Impl::OpenJobs(std::unique_ptr<Executor> own_executor) {
-  executor = own_executor != nullptr ? std::move(own_executor)
-                                     : std::make_unique<LocalExecutor>(
-                                           options.worker_program,
-                                           absl::StrCat("unix:", (options.data_dir / kWorkerSocket).string()));
+  GRAFT_ASSIGN_OR_RETURN(data, DataFolder::Open({options.data_dir}));
+  LocalExecutorOptions local;
+  local.program = options.worker_program;
+  local.server = absl::StrCat("unix:", data->WorkerSocket().string());
+  local.data_dir = options.data_dir;
+  local.weights_dir = options.weights_dir;
+  executor = own_executor != nullptr ? std::move(own_executor) : std::make_unique<LocalExecutor>(local);
   JobManagerOptions job_options;
-  job_options.data_dir = options.data_dir;
-  job_options.weights_dir = options.weights_dir;
+  job_options.data = data.get();
+  job_options.settings = {options.threads, options.device, options.convolution};
   job_options.max_running = options.max_running_jobs;
   job_options.max_queued = options.max_queued_jobs;
-  job_options.threads = options.threads;
-  job_options.device = options.device;
-  job_options.convolution = options.convolution;
   job_options.now_ms = &NowMs;
-  GRAFT_ASSIGN_OR_RETURN(
-      jobs, JobManager::Open(job_options, executor.get(),
-                             [files = catalog.get()](const StoredJob& job, const std::filesystem::path& staging) {
-                               return files->Publish(job.job.spec(), job.model_version, staging);
-                             }));
+  job_options.steady = [] { return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch()); };
+  GRAFT_ASSIGN_OR_RETURN(jobs, JobManager::Open(job_options, executor.get(), HooksOf(data.get())));
+  data->GuardUploads([jobs_ptr = jobs.get()](const std::string& id, const std::function<void()>& drop) {
+    const auto run = [&] {
+      drop();
+      return absl::OkStatus();
+    };
+    return jobs_ptr->WhileUnused({Resource::Type::kUpload, id}, run).ok();
+  });
   return absl::OkStatus();
 }
 
@@ -217,11 +227,10 @@ void Server::Impl::MakeServing() {
   batcher_options.idle = [engine_ptr = engine.get()] { engine_ptr->ReleaseMemory(); };
   batcher = std::make_unique<Batcher>(batcher_options);
   models = std::make_unique<ModelCache>(
-      engine.get(),
-      [files = catalog.get()](const std::string& name, int version) -> absl::StatusOr<ModelCache::Located> {
+      engine.get(), [files = data.get()](const std::string& name, int version) -> absl::StatusOr<ModelCache::Located> {
         ModelCache::Located located;
-        GRAFT_ASSIGN_OR_RETURN(located.version, files->ResolveVersion(name, version));
-        GRAFT_ASSIGN_OR_RETURN(located.folder, files->ModelFolder(name, located.version));
+        GRAFT_ASSIGN_OR_RETURN(located.version, files->ResolveVersion({name, version, ""}));
+        located.folder = files->Model(name, located.version);
         return located;
       });
   pool = std::make_unique<ThreadPool>(kPoolThreads, kPoolQueue);
@@ -229,13 +238,13 @@ void Server::Impl::MakeServing() {
   worker_pool = std::make_unique<ThreadPool>(1, kPoolQueue);
   runtime = {pool.get(), stream_pool.get(), &open, &bytes};
   worker_runtime = {worker_pool.get(), worker_pool.get(), &worker_open, &bytes, /*max_string_bytes=*/SIZE_MAX};
-  deps = {&options, catalog.get(), jobs.get(), engine.get(), models.get(), batcher.get(), NowMs()};
+  deps = {&options, data.get(), jobs.get(), engine.get(), models.get(), batcher.get(), NowMs()};
 }
 
 absl::Status Server::Impl::ServeWorkers() {
   constexpr size_t kWorkerConnections = 1024;
   constexpr size_t kWorkerQuota = 64 << 20;
-  GRAFT_ASSIGN_OR_RETURN(auto listener, Listener::Unix(options.data_dir / kWorkerSocket, kWorkerConnections));
+  GRAFT_ASSIGN_OR_RETURN(auto listener, Listener::Unix(data->WorkerSocket(), kWorkerConnections));
   worker_services.push_back(MakeWorkerService(jobs.get(), &worker_runtime));
   GRAFT_ASSIGN_OR_RETURN(worker_endpoint, Serve(std::move(listener), worker_services, kWorkerQuota));
   return absl::OkStatus();
@@ -249,11 +258,12 @@ absl::Status Server::Impl::ServePublic() {
   }();
   (void)reflection;
   GRAFT_ASSIGN_OR_RETURN(
-      auto listener, Listener::Tcp(options.listen, AffordableConnections(static_cast<size_t>(options.max_connections))));
+      auto listener,
+      Listener::Tcp(options.listen, AffordableConnections(static_cast<size_t>(options.max_connections))));
   services = MakePublicServices(&deps, &runtime);
   // As much as there may be of messages.
-  GRAFT_ASSIGN_OR_RETURN(
-      endpoint, Serve(std::move(listener), services, static_cast<size_t>(options.max_request_mib) << 20));
+  GRAFT_ASSIGN_OR_RETURN(endpoint,
+                         Serve(std::move(listener), services, static_cast<size_t>(options.max_request_mib) << 20));
   for (const std::string& name : PublicServiceNames()) {
     endpoint.server->GetHealthCheckService()->SetServingStatus(name, true);
   }
@@ -271,7 +281,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   auto impl = std::make_unique<Impl>(std::move(options));
   GRAFT_RETURN_IF_ERROR(impl->TakeFolder());
   impl->engine = std::move(engine);
-  GRAFT_ASSIGN_OR_RETURN(impl->catalog, Catalog::Open(impl->options.data_dir));
   GRAFT_RETURN_IF_ERROR(impl->OpenJobs(std::move(executor)));
   impl->MakeServing();
   GRAFT_RETURN_IF_ERROR(impl->ServeWorkers());
@@ -289,7 +298,7 @@ void Server::WatchListeners(const ListenerProbe::Options& options, ListenerProbe
   impl_->probe = std::make_unique<ListenerProbe>(
       std::vector<std::pair<std::string, SocketAddress>>{
           {impl_->options.listen, impl_->endpoint.listener->address()},
-          {(impl_->options.data_dir / kWorkerSocket).string(), impl_->worker_endpoint.listener->address()}},
+          {impl_->data->WorkerSocket().string(), impl_->worker_endpoint.listener->address()}},
       options, std::move(on_dead));
 }
 

@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/infer/engine.h"
-#include "server/jobs/executor.h"
+#include "server/jobs/executors/executor.h"
 #include "server/options.h"
 #include "server/rpc/listener_probe.h"
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 #include "core/store/names.h"
 #include "server/handlers/handlers.h"
 #include "server/handlers/paging.h"
@@ -73,6 +74,7 @@ absl::Status ListVariants(const Deps&, const Call&, const v1::ListVariantsReques
 }
 
 absl::Status GetVariant(const Deps&, const Call&, const v1::GetVariantRequest& request, v1::Variant* response) {
+  GRAFT_RETURN_IF_ERROR(CheckText("name", request.name(), 100));
   GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(request.name()));
   *response = ToProto(*variant);
   return absl::OkStatus();

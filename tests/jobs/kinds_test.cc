@@ -265,6 +265,7 @@ TEST_F(ResolveTest, TrainingThatCannotBeIsRefused) {
   };
   refuses([](auto* t) { t->set_model(""); }, StatusCode::kInvalidArgument, "train.model");
   refuses([](auto* t) { t->set_variant("vgg99"); }, StatusCode::kNotFound, "basic_cnn");
+  refuses([](auto* t) { t->set_variant(std::string(1 << 20, 'x')); }, StatusCode::kInvalidArgument, "train.variant");
   refuses([](auto* t) { t->set_dataset("none"); }, StatusCode::kNotFound, "'none'");
   refuses([](auto* t) { t->set_dataset("coming"); }, StatusCode::kNotFound, "job-5 is making it");
   refuses([](auto* t) { t->set_dataset("damaged"); }, StatusCode::kDataLoss, "datasets/damaged/dataset.json");
@@ -303,6 +304,7 @@ TEST_F(ResolveTest, ExtractionHasItsTrunkAndSize) {
   };
   refuses([](auto* e) { e->set_dataset("none"); }, StatusCode::kNotFound, "'none'");
   refuses([](auto* e) { e->set_trunk("resnet"); }, StatusCode::kNotFound, "resnet");
+  refuses([](auto* e) { e->set_trunk("\xff"); }, StatusCode::kInvalidArgument, "extract_features.trunk");
   refuses([](auto* e) { e->set_image_size(-1); }, StatusCode::kInvalidArgument, "image_size");
   refuses([](auto* e) { e->set_preprocessing(static_cast<v1::Preprocessing>(9)); }, StatusCode::kInvalidArgument,
           "preprocessing");

@@ -4,12 +4,13 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/infer/engine.h"
-#include "server/jobs/executor.h"
+#include "server/jobs/executors/executor.h"
 
 namespace graft::testing {
 
@@ -22,6 +23,16 @@ class PuppetExecutor : public Executor {
       return start_status_;
     }
     launches_.push_back(launch);
+    exits_[{launch.job_id, launch.attempt}] = std::move(on_exit);
+    return absl::OkStatus();
+  }
+  // A worker that the test has let live on.
+  absl::Status Adopt(const WorkerLaunch& launch, OnExit on_exit) override {
+    const std::lock_guard lock(mutex_);
+    if (alive_.count({launch.job_id, launch.attempt}) == 0) {
+      return absl::NotFoundError(launch.job_id + " has no worker");
+    }
+    adopted_.push_back(launch);
     exits_[{launch.job_id, launch.attempt}] = std::move(on_exit);
     return absl::OkStatus();
   }
@@ -40,6 +51,11 @@ class PuppetExecutor : public Executor {
     }
     on_exit(status);
   }
+  // For an executor that takes the place of one whose server was killed.
+  void LetLive(const std::string& job_id, int attempt) {
+    const std::lock_guard lock(mutex_);
+    alive_.emplace(job_id, attempt);
+  }
   void FailStarts(absl::Status status) {
     const std::lock_guard lock(mutex_);
     start_status_ = std::move(status);
@@ -47,6 +63,10 @@ class PuppetExecutor : public Executor {
   std::vector<WorkerLaunch> launches() const {
     const std::lock_guard lock(mutex_);
     return launches_;
+  }
+  std::vector<WorkerLaunch> adopted() const {
+    const std::lock_guard lock(mutex_);
+    return adopted_;
   }
   std::vector<std::pair<std::string, int>> stops() const {
     const std::lock_guard lock(mutex_);
@@ -57,6 +77,8 @@ class PuppetExecutor : public Executor {
   mutable std::mutex mutex_;
   absl::Status start_status_;
   std::vector<WorkerLaunch> launches_;
+  std::vector<WorkerLaunch> adopted_;
+  std::set<std::pair<std::string, int>> alive_;
   std::vector<std::pair<std::string, int>> stops_;
   std::map<std::pair<std::string, int>, OnExit> exits_;
 };

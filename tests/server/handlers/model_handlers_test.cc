@@ -178,9 +178,11 @@ TEST_F(ModelHandlersTest, VariantsAreTheTable) {
   v1::Variant variant;
   ASSERT_THAT(GetVariant(deps_, call_, request, &variant), IsOk());
   EXPECT_EQ(variant.parameters(), 19'024'513);
+  request.set_name("vgg99");
+  EXPECT_THAT(GetVariant(deps_, call_, request, &variant), StatusIs(StatusCode::kNotFound, HasSubstr("basic_cnn")));
   request.set_name(std::string(1 << 20, 'x'));
   const absl::Status status = GetVariant(deps_, call_, request, &variant);
-  EXPECT_THAT(status, StatusIs(StatusCode::kNotFound, HasSubstr("basic_cnn")));
+  EXPECT_THAT(status, StatusIs(StatusCode::kInvalidArgument, HasSubstr("name")));
   EXPECT_LT(status.message().size(), 1000U);
 }
 
