@@ -308,6 +308,7 @@ absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_
     job->lost = false;
     job->ended.reset();
   }
+  job->publishing = record.state == JobState::kPublishing;  // by the caller, at once
   if (record.state == JobState::kRunning && job->record.state == JobState::kQueued) {
     job->heard = options_.steady();
   }
@@ -999,9 +1000,6 @@ absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& r
     if (ended) {
       const absl::MutexLock lock(&mutex_);
       leaving_[{number, record.attempt}] = options_.steady() + options_.worker_timeout;
-      if (ActiveJob* const job = scheduler_.Find(number); job != nullptr) {
-        job->publishing = true;
-      }
     }
     if (ended && record.state == JobState::kPublishing) {
       AddChore([this, number] { PublishNow(number); });

@@ -23,9 +23,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+// What is survived is a warning each time.
+void QuietLog() {
+  static const bool once = [] {
+    ConfigureLog("error", /*json=*/false);
+    return true;
+  }();
+  (void)once;
+}
+
 class JobLogTest : public ::testing::Test {
  protected:
-  JobLogTest() { ConfigureLog("error", /*json=*/false); }  // a warning each time that damage is survived is much
+  JobLogTest() { QuietLog(); }
   ~JobLogTest() override { EXPECT_THAT(SetFailpoints(""), IsOk()); }
 
   static JobRecord Train(const std::string& model, int version, const std::string& request_id = "") {
