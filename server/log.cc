@@ -36,7 +36,7 @@ std::string Shown(absl::string_view value) {
 }
 
 std::string Quoted(const std::string& shown) {
-  if (!shown.empty() && shown.find_first_of(" \"=") == std::string::npos) {
+  if (shown.find_first_of(" \"=") == std::string::npos) {
     return shown;
   }
   return absl::StrCat("\"", absl::StrReplaceAll(shown, {{"\"", "\\\""}}), "\"");
@@ -65,14 +65,18 @@ void Log(LogLevel level, absl::string_view event,
     nlohmann::ordered_json object;
     object["event"] = std::string(event);
     for (const auto& [key, value] : fields) {
-      object[std::string(key)] = Shown(value);
+      if (!value.empty()) {
+        object[std::string(key)] = Shown(value);
+      }
     }
     line = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     line = line.substr(1, line.size() - 2);  // the pattern has the braces, time and level
   } else {
     line = std::string(event);
     for (const auto& [key, value] : fields) {
-      absl::StrAppend(&line, " ", key, "=", Quoted(Shown(value)));
+      if (!value.empty()) {
+        absl::StrAppend(&line, " ", key, "=", Quoted(Shown(value)));
+      }
     }
   }
   spdlog::log(spd, "{}", line);

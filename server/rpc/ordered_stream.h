@@ -46,7 +46,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
                                                            grpc::CallbackServerContext* context, std::string method,
                                                            OpenCalls::Kind kind, Handler handler) {
     const std::shared_ptr<OrderedStream> stream(
-        new OrderedStream(runtime, *context, std::move(method), std::move(handler)));
+        new OrderedStream(runtime, context, std::move(method), std::move(handler)));
     stream->self_ = stream;
     stream->React([&]() -> absl::Status {
       return stream->running_.Enter(runtime.open, kind, [weak = stream->weak_from_this()] {
@@ -62,9 +62,11 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   void OnReadDone(bool ok) override {
     React([&]() -> absl::Status {
       if (!ok) {
+        const bool cancelled = context_->IsCancelled();  // OnCancel may come later
         const absl::MutexLock lock(&mutex_);
         reading_ = false;
         no_more_ = true;
+        gone_ = gone_ || cancelled;
         return absl::OkStatus();
       }
       auto held = std::make_shared<Held>();
@@ -114,9 +116,8 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   };
   enum class Act { kNothing, kRead, kWaitForRoom, kWrite, kFinish };
 
-  OrderedStream(const RpcRuntime& runtime, const grpc::CallbackServerContext& context, std::string method,
-                Handler handler)
-      : runtime_(runtime), running_(std::move(method), context), handler_(std::move(handler)) {}
+  OrderedStream(const RpcRuntime& runtime, grpc::CallbackServerContext* context, std::string method, Handler handler)
+      : runtime_(runtime), context_(context), running_(std::move(method), *context), handler_(std::move(handler)) {}
 
   void Set(bool OrderedStream::*flag, bool value) {
     {
@@ -252,6 +253,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   }
 
   const RpcRuntime runtime_;
+  grpc::CallbackServerContext* const context_;  // until OnDone
   RunningCall running_;
   const Handler handler_;
   std::shared_ptr<OrderedStream> self_;  // gRPC's share

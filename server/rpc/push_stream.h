@@ -36,7 +36,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
   static grpc::ServerReadReactor<Request>* Start(const RpcRuntime& runtime, grpc::CallbackServerContext* context,
                                                  std::string method, OpenCalls::Kind kind, Response* response,
                                                  const MakeSink& make_sink) {
-    const std::shared_ptr<PushStream> stream(new PushStream(runtime, *context, std::move(method), response));
+    const std::shared_ptr<PushStream> stream(new PushStream(runtime, context, std::move(method), response));
     stream->self_ = stream;
     stream->React([&]() -> absl::Status {
       GRAFT_RETURN_IF_ERROR(stream->running_.Enter(runtime.open, kind, [weak = stream->weak_from_this()] {
@@ -52,6 +52,9 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
   }
 
   void OnReadDone(bool ok) override {
+    if (!ok && context_->IsCancelled()) {
+      running_.Cancel();  // not the end of what the client wanted to send; OnCancel may come later
+    }
     {
       const absl::MutexLock lock(&mutex_);
       ++busy_;
@@ -73,9 +76,8 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
   }
 
  private:
-  PushStream(const RpcRuntime& runtime, const grpc::CallbackServerContext& context, std::string method,
-             Response* response)
-      : runtime_(runtime), running_(std::move(method), context), response_(response) {}
+  PushStream(const RpcRuntime& runtime, grpc::CallbackServerContext* context, std::string method, Response* response)
+      : runtime_(runtime), context_(context), running_(std::move(method), *context), response_(response) {}
 
   template <typename Fn>
   void React(Fn&& fn) {
@@ -148,6 +150,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
   }
 
   const RpcRuntime runtime_;
+  grpc::CallbackServerContext* const context_;  // until OnDone
   RunningCall running_;
   Response* const response_;
   std::shared_ptr<PushStream> self_;                     // gRPC's share

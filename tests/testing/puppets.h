@@ -2,6 +2,7 @@
 #ifndef GRAFT_TESTS_TESTING_PUPPETS_H_
 #define GRAFT_TESTS_TESTING_PUPPETS_H_
 
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <set>
@@ -113,7 +114,28 @@ class PuppetEngine : public Engine {
     const std::vector<int64_t> shape_;
   };
 
+  // A gate before every load: models and extractors wait in it until it is opened.
+  void CloseGate() {
+    const std::lock_guard lock(mutex_);
+    open_ = false;
+  }
+  void OpenGate() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  // How many loads have begun.
+  int loads() const {
+    const std::lock_guard lock(mutex_);
+    return loads_;
+  }
+  void AwaitLoads(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return loads_ >= count; });
+  }
+
   absl::StatusOr<LoadedModel> Load(const std::filesystem::path& folder) override {
+    PassGate();
     absl::StatusOr<ModelDescription> description = LoadModel(folder);
     if (!description.ok()) {
       return description.status();
@@ -123,6 +145,7 @@ class PuppetEngine : public Engine {
   }
   absl::StatusOr<std::shared_ptr<const BatchRunner>> Extractor(absl::string_view, int image_size, Preprocessing,
                                                                Interpolation) override {
+    PassGate();
     return std::make_shared<Runner>(image_size, std::vector<int64_t>{2, 2, 3});
   }
   std::string device() const override { return "cpu"; }
@@ -130,6 +153,20 @@ class PuppetEngine : public Engine {
   void PrepareThread() override {}
   void ReleaseMemory() override {}
   std::vector<std::string> loaded_trunks() const override { return {}; }
+
+ private:
+  void PassGate() {
+    std::unique_lock lock(mutex_);
+    ++loads_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by mutex_.
+  bool open_ = true;
+  int loads_ = 0;
 };
 
 }  // namespace graft::testing
