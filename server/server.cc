@@ -155,7 +155,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   batcher_options.max_batch = o.max_batch;
   batcher_options.prepare_thread = [engine_ptr = impl->engine.get()] { engine_ptr->PrepareThread(); };
   batcher_options.idle = [engine_ptr = impl->engine.get()] { engine_ptr->ReleaseMemory(); };
-  impl->batcher = std::make_unique<Batcher>(batcher_options);
+  GRAFT_ASSIGN_OR_RETURN(impl->batcher, Batcher::Start(batcher_options));
   impl->pool = std::make_unique<ThreadPool>(kPoolThreads, kPoolQueue);
   impl->worker_pool = std::make_unique<ThreadPool>(1, kPoolQueue);
   impl->runtime = {impl->pool.get(), &impl->streams};
