@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "core/base/dir.h"
 #include "core/base/status.h"
 #include "core/data/split.h"
 #include "jobs/progress.h"
@@ -14,9 +15,11 @@ absl::StatusOr<nlohmann::json> RunSplit(const RunRequest& request, const JobSink
   options.seed = spec.recipe.seed;
   options.hard_link = spec.recipe.hard_link;
   options.threads = request.settings.threads;
+  // Held to the allowed folder again: what is below it may have become a link out of it since the job was submitted.
   const auto* const folder = std::get_if<AllowedFolder>(&spec.recipe.source);
-  const std::filesystem::path source =
-      folder != nullptr ? folder->path() : request.data->Upload(spec.recipe.upload_id());
+  GRAFT_ASSIGN_OR_RETURN(const SourceFolder source,
+                         folder != nullptr ? SourceFolder::Open(folder->root, folder->relative)
+                                           : SourceFolder::Open(request.data->Upload(spec.recipe.upload_id())));
   ProgressTracker tracker(sink);
   GRAFT_ASSIGN_OR_RETURN(const Manifest manifest, SplitFolder(source, request.staging, options, tracker.Fn()));
 

@@ -149,7 +149,7 @@ struct Server::Impl {
 
   absl::Status TakeFolder();
   absl::Status OpenJobs(std::unique_ptr<Executor> own_executor);
-  void MakeServing();
+  absl::Status MakeServing();
   absl::Status ServeWorkers();
   absl::Status ServePublic();
   void Shutdown(absl::Duration drain);
@@ -220,12 +220,12 @@ absl::Status Server::Impl::OpenJobs(std::unique_ptr<Executor> own_executor) {
   return absl::OkStatus();
 }
 
-void Server::Impl::MakeServing() {
+absl::Status Server::Impl::MakeServing() {
   BatcherOptions batcher_options;
   batcher_options.max_batch = options.max_batch;
   batcher_options.prepare_thread = [engine_ptr = engine.get()] { engine_ptr->PrepareThread(); };
   batcher_options.idle = [engine_ptr = engine.get()] { engine_ptr->ReleaseMemory(); };
-  batcher = std::make_unique<Batcher>(batcher_options);
+  GRAFT_ASSIGN_OR_RETURN(batcher, Batcher::Start(batcher_options));
   models = std::make_unique<ModelCache>(
       engine.get(), [files = data.get()](const std::string& name, int version) -> absl::StatusOr<ModelCache::Located> {
         ModelCache::Located located;
@@ -239,6 +239,7 @@ void Server::Impl::MakeServing() {
   runtime = {pool.get(), stream_pool.get(), &open, &bytes};
   worker_runtime = {worker_pool.get(), worker_pool.get(), &worker_open, &bytes, /*max_string_bytes=*/SIZE_MAX};
   deps = {&options, data.get(), jobs.get(), engine.get(), models.get(), batcher.get(), NowMs()};
+  return absl::OkStatus();
 }
 
 absl::Status Server::Impl::ServeWorkers() {
@@ -282,7 +283,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   GRAFT_RETURN_IF_ERROR(impl->TakeFolder());
   impl->engine = std::move(engine);
   GRAFT_RETURN_IF_ERROR(impl->OpenJobs(std::move(executor)));
-  impl->MakeServing();
+  GRAFT_RETURN_IF_ERROR(impl->MakeServing());
   GRAFT_RETURN_IF_ERROR(impl->ServeWorkers());
   GRAFT_RETURN_IF_ERROR(impl->ServePublic());
   // From here on there are jobs and callers, which Shutdown must see off, also when the port file can't be written.

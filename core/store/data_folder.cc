@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "core/base/dir.h"
 #include "core/base/failpoint.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -42,26 +43,6 @@ std::vector<std::string> Folders(const fs::path& folder) {
   return names;
 }
 
-struct File {
-  std::string path;  // relative, with forward slashes
-  int64_t bytes = 0;
-};
-
-// Regular files below `folder`, sorted by path. What is deleted meanwhile is left out.
-std::vector<File> Files(const fs::path& folder) {
-  std::vector<File> files;
-  std::error_code error;
-  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    std::error_code gone;
-    if (it->symlink_status(gone).type() == fs::file_type::regular) {
-      const uintmax_t bytes = it->file_size(gone);
-      files.push_back({it->path().lexically_relative(folder).generic_string(), gone ? 0 : static_cast<int64_t>(bytes)});
-    }
-  }
-  std::sort(files.begin(), files.end(), [](const File& a, const File& b) { return a.path < b.path; });
-  return files;
-}
-
 // The versions of a model in its folder, newest first.
 std::vector<int> Versions(const fs::path& folder) {
   std::vector<int> versions;
@@ -85,17 +66,6 @@ std::string PublisherOf(const fs::path& folder) {
   constexpr int64_t kMaxId = 100;
   const absl::StatusOr<std::vector<uint8_t>> id = ReadFile(folder / kPublishedBy, kMaxId);
   return id.ok() ? std::string(absl::StripAsciiWhitespace(std::string(id->begin(), id->end()))) : "";
-}
-
-// Everything below `folder` onto the disk. One syncfs instead of an fsync a file: a data set has 100,000 of them.
-absl::Status SyncTree(const fs::path& folder) {
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) {
-    return ErrnoStatus(errno, "open", folder);
-  }
-  const int error = syncfs(fd) == 0 ? 0 : errno;
-  close(fd);
-  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, "sync", folder);
 }
 
 // Where an older result waits until the newer one is in its place for good.
@@ -138,9 +108,14 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(Options options) {
   for (const std::string& id : Folders(data->root() / "incoming")) {
     GRAFT_RETURN_IF_ERROR(data->MoveToTrash(data->root() / "incoming" / id));
   }
+  // Workers that outlived the last server keep theirs.
+  SweepTemporaries(data->root());
+  for (const std::string& name : Folders(data->root() / "datasets")) {
+    SweepTemporaries(data->Dataset(name) / "cache");
+  }
   {
     // The only use of the wall clock: how old an upload is that another process took.
-    const absl::MutexLock lock(&data->uploads_mutex_);
+    const MutexLock lock(&data->uploads_mutex_);
     const Clock::time_point now = data->options_.now();
     for (const std::string& id : Folders(data->root() / "uploads")) {
       const auto written = fs::last_write_time(data->Upload(id), error);
@@ -150,7 +125,7 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(Options options) {
     }
   }
   {
-    const absl::MutexLock lock(&data->sweep_mutex_);
+    const MutexLock lock(&data->sweep_mutex_);
     ++data->trashed_;  // an earlier server may have left something
   }
   data->sweeper_ = std::thread([folder = data.get()] { folder->SweepLoop(); });
@@ -159,7 +134,7 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(Options options) {
 
 DataFolder::~DataFolder() {
   {
-    const absl::MutexLock lock(&sweep_mutex_);
+    const MutexLock lock(&sweep_mutex_);
     stop_ = true;
   }
   if (sweeper_.joinable()) {
@@ -205,8 +180,8 @@ absl::Status DataFolder::Publish(absl::string_view job_id, const fs::path& stagi
     GRAFT_RETURN_IF_ERROR(Failpoint("publish.mark"));
     GRAFT_RETURN_IF_ERROR(Relative(WriteFileAtomic(staging / kPublishedBy, absl::StrCat(job_id, "\n"))));
     GRAFT_RETURN_IF_ERROR(Failpoint("publish.sync"));
-    GRAFT_RETURN_IF_ERROR(Relative(SyncTree(staging)));
-    const absl::MutexLock lock(&layout_);
+    GRAFT_RETURN_IF_ERROR(Relative(SyncFileSystem(staging)));
+    const MutexLock lock(&layout_);
     GRAFT_RETURN_IF_ERROR(Place(job_id, staging, target));
   }
   // Also when it was there already: whoever put it there may not have come this far.
@@ -333,10 +308,25 @@ absl::StatusOr<fs::path> DataFolder::ModelFolder(const ModelRef& ref) const {
   return Model(ref.name, version);
 }
 
+absl::StatusOr<std::vector<TreeFile>> DataFolder::Tree(const ModelRef& ref, const fs::path& folder) const {
+  // An evaluation may be replaced while its folder is being listed.
+  constexpr int kTries = 10;
+  absl::StatusOr<std::vector<TreeFile>> files = ListTree(folder);
+  for (int tries = 1; absl::IsNotFound(files.status()) && tries < kTries; ++tries) {
+    GRAFT_RETURN_IF_ERROR(ResolveVersion(ref).status());  // deleted meanwhile
+    files = ListTree(folder);
+  }
+  if (!files.ok()) {
+    return Relative(files.status());
+  }
+  return files;
+}
+
 absl::StatusOr<std::vector<std::string>> DataFolder::ModelFiles(const ModelRef& ref) const {
   GRAFT_ASSIGN_OR_RETURN(const fs::path folder, ModelFolder(ref));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<TreeFile> files, Tree(ref, folder));
   std::vector<std::string> paths;
-  for (File& file : Files(folder)) {
+  for (TreeFile& file : files) {
     if (fs::path(file.path).filename() != kPublishedBy) {
       paths.push_back(std::move(file.path));
     }
@@ -369,7 +359,8 @@ absl::StatusOr<ModelEntry> DataFolder::ShowModel(const ModelRef& ref) const {
   entry.description.name = ref.name;
   entry.description.version = version;
   entry.folder = Model(ref.name, version);
-  for (const File& file : Files(entry.folder)) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<TreeFile> files, Tree(ref, entry.folder));
+  for (const TreeFile& file : files) {
     entry.size_bytes += file.bytes;
     if (fs::path(file.path).extension() == ".png") {
       entry.pictures.push_back(file.path);
@@ -388,7 +379,7 @@ absl::StatusOr<ModelEntry> DataFolder::ShowModel(const ModelRef& ref) const {
 
 absl::Status DataFolder::DeleteDataset(const std::string& name) {
   GRAFT_RETURN_IF_ERROR(CheckName("dataset", name));
-  const absl::MutexLock lock(&layout_);
+  const MutexLock lock(&layout_);
   if (!HasDataset(name)) {
     return NoDataset(name);
   }
@@ -397,7 +388,7 @@ absl::Status DataFolder::DeleteDataset(const std::string& name) {
 }
 
 absl::StatusOr<int> DataFolder::DeleteModel(const std::string& name, int version) {
-  const absl::MutexLock lock(&layout_);
+  const MutexLock lock(&layout_);
   GRAFT_ASSIGN_OR_RETURN(const int found, ResolveVersion({name, version, ""}));
   const fs::path all = root() / "models" / name;
   const auto count = version == 0 ? static_cast<int>(Versions(all).size()) : 1;
@@ -422,7 +413,7 @@ std::unique_ptr<UploadSink> DataFolder::NewUpload() { return std::unique_ptr<Upl
 
 absl::Status DataFolder::KeepUpload(const std::string& id, const fs::path& incoming) {
   GRAFT_RETURN_IF_ERROR(Failpoint("upload.sync"));
-  GRAFT_RETURN_IF_ERROR(Relative(SyncTree(incoming)));
+  GRAFT_RETURN_IF_ERROR(Relative(SyncFileSystem(incoming)));
   GRAFT_RETURN_IF_ERROR(Failpoint("upload.rename"));
   GRAFT_RETURN_IF_ERROR(Rename(incoming, Upload(id)));
   absl::Status status = Failpoint("upload.sync_parent");
@@ -431,7 +422,7 @@ absl::Status DataFolder::KeepUpload(const std::string& id, const fs::path& incom
     MoveToTrash(Upload(id)).IgnoreError();  // the caller won't learn its id
     return status;
   }
-  const absl::MutexLock lock(&uploads_mutex_);
+  const MutexLock lock(&uploads_mutex_);
   uploads_[id] = options_.now();
   return absl::OkStatus();
 }
@@ -442,7 +433,7 @@ void DataFolder::DropIncoming(const fs::path& incoming) {
 
 absl::StatusOr<fs::path> DataFolder::FindUpload(absl::string_view field, const std::string& id) const {
   GRAFT_RETURN_IF_ERROR(CheckName(field, id));
-  const absl::MutexLock lock(&uploads_mutex_);
+  const MutexLock lock(&uploads_mutex_);
   const auto found = uploads_.find(id);
   if (found == uploads_.end()) {
     return absl::NotFoundError(absl::StrCat(field, ": there is no upload '", id,
@@ -453,15 +444,15 @@ absl::StatusOr<fs::path> DataFolder::FindUpload(absl::string_view field, const s
 }
 
 void DataFolder::GuardUploads(UploadGuard guard) {
-  const absl::MutexLock lock(&guard_mutex_);
+  const MutexLock lock(&guard_mutex_);
   guard_ = std::move(guard);
 }
 
 void DataFolder::DropUpload(const std::string& id) {
-  const absl::MutexLock guard_lock(&guard_mutex_);
+  const MutexLock guard_lock(&guard_mutex_);
   if (guard_) {
     guard_(id, [&] {
-      const absl::MutexLock lock(&uploads_mutex_);
+      const MutexLock lock(&uploads_mutex_);
       if (uploads_.erase(id) > 0) {
         MoveToTrash(Upload(id)).IgnoreError();  // what stays is found, and old one day, after the next start
       }
@@ -474,27 +465,27 @@ void DataFolder::DropOldUploads() {
   const auto old = [&](Clock::time_point used) { return now - used >= options_.upload_kept; };
   std::vector<std::string> candidates;
   {
-    const absl::MutexLock lock(&uploads_mutex_);
+    const MutexLock lock(&uploads_mutex_);
     for (const auto& [id, used] : uploads_) {
       if (old(used)) {
         candidates.push_back(id);
       }
     }
   }
-  const absl::MutexLock guard_lock(&guard_mutex_);
+  const MutexLock guard_lock(&guard_mutex_);
   if (!guard_) {
     return;
   }
   for (const std::string& id : candidates) {
     const bool unused = guard_(id, [&] {
-      const absl::MutexLock lock(&uploads_mutex_);
+      const MutexLock lock(&uploads_mutex_);
       const auto found = uploads_.find(id);
       // Unless somebody has just found it.
       if (found != uploads_.end() && old(found->second) && (MoveToTrash(Upload(id)).ok() || !Exists(Upload(id)))) {
         uploads_.erase(found);
       }
     });
-    const absl::MutexLock lock(&uploads_mutex_);
+    const MutexLock lock(&uploads_mutex_);
     const auto found = uploads_.find(id);
     if (!unused && found != uploads_.end()) {
       found->second = now;
@@ -512,7 +503,7 @@ absl::Status DataFolder::MoveToTrash(const fs::path& path) {
   if (rename(path.c_str(), to.c_str()) != 0) {
     return Relative(ErrnoStatus(errno, "delete", path));
   }
-  const absl::MutexLock lock(&sweep_mutex_);
+  const MutexLock lock(&sweep_mutex_);
   ++trashed_;
   return absl::OkStatus();
 }
@@ -522,7 +513,7 @@ void DataFolder::SweepLoop() {
   for (;;) {
     int64_t trashed = 0;
     {
-      const absl::MutexLock lock(&sweep_mutex_);
+      const MutexLock lock(&sweep_mutex_);
       sweep_mutex_.AwaitWithTimeout(absl::Condition(this, &DataFolder::SweepIsDue), kInterval);
       if (stop_) {
         return;
@@ -534,7 +525,7 @@ void DataFolder::SweepLoop() {
     for (fs::directory_iterator it(root() / "trash", error), end; !error && it != end; it.increment(error)) {
       RemoveTree(it->path());
     }
-    const absl::MutexLock lock(&sweep_mutex_);
+    const MutexLock lock(&sweep_mutex_);
     swept_ = trashed;
   }
 }
@@ -554,12 +545,12 @@ void DataFolder::RemoveTree(const fs::path& path) {
 }
 
 bool DataFolder::Stopping() {
-  const absl::MutexLock lock(&sweep_mutex_);
+  const MutexLock lock(&sweep_mutex_);
   return stop_;
 }
 
 void DataFolder::WaitUntilSwept() {
-  const absl::MutexLock lock(&sweep_mutex_);
+  const MutexLock lock(&sweep_mutex_);
   sweep_mutex_.Await(absl::Condition(this, &DataFolder::IsSwept));
 }
 

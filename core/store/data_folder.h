@@ -29,7 +29,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/dir.h"
+#include "core/base/mutex.h"
 #include "core/data/manifest.h"
 #include "core/model/artifact.h"
 #include "core/model/model_ref.h"
@@ -159,6 +160,8 @@ class DataFolder {
   // A folder for this user only; OK when it is there. Its parent must be.
   absl::Status Create(const std::filesystem::path& folder) const;
   absl::Status Rename(const std::filesystem::path& from, const std::filesystem::path& to) const;
+  // The files of a model that is there.
+  absl::StatusOr<std::vector<TreeFile>> Tree(const ModelRef& ref, const std::filesystem::path& folder) const;
   absl::Status MoveToTrash(const std::filesystem::path& path);
   absl::Status Place(absl::string_view job_id, const std::filesystem::path& staging, const PublishTarget& target)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(layout_);
@@ -176,17 +179,17 @@ class DataFolder {
 
   // Held while names below models/ and datasets/ change, so that nobody takes away a folder that a result is just being
   // put into.
-  absl::Mutex layout_;
+  Mutex layout_;
 
   // Held while the guard runs.
-  absl::Mutex guard_mutex_ ABSL_ACQUIRED_BEFORE(uploads_mutex_);
+  Mutex guard_mutex_ ABSL_ACQUIRED_BEFORE(uploads_mutex_);
   UploadGuard guard_ ABSL_GUARDED_BY(guard_mutex_);
 
-  mutable absl::Mutex uploads_mutex_;
+  mutable Mutex uploads_mutex_;
   mutable std::map<std::string, std::chrono::steady_clock::time_point> uploads_  // by id: when it was last used
       ABSL_GUARDED_BY(uploads_mutex_);
 
-  absl::Mutex sweep_mutex_;
+  Mutex sweep_mutex_;
   // How often something came into the trash, and up to which time it is off the disk.
   int64_t trashed_ ABSL_GUARDED_BY(sweep_mutex_) = 0;
   int64_t swept_ ABSL_GUARDED_BY(sweep_mutex_) = 0;

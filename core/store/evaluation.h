@@ -24,7 +24,7 @@ struct Evaluation {
 };
 
 nlohmann::json ToJson(const Evaluation& evaluation);
-// DATA_LOSS.
+// DATA_LOSS. The report's curves aren't read: they are there for other programs, and the picture shows them.
 absl::StatusOr<Evaluation> EvaluationFromJson(const nlohmann::json& json);
 
 // Sealed. Load: NOT_FOUND or DATA_LOSS.

@@ -431,11 +431,14 @@ TEST_F(DataFolderTest, WhatAnEarlierServerLeftIsClearedAway) {
   fs::create_directory_symlink(dir_.path(), root_ / "trash/link");
   WriteText(dir_ / "outside", "x");
   WriteText(root_ / "incoming/2/file", "x");
+  WriteText(root_ / "datasets/pets/cache/images.safetensors.123.0.tmp", "x");
+  WriteText(root_ / "datasets/pets/cache/images.safetensors", "x");
   const std::string id = AddUpload();
   Open();
   data_->WaitUntilSwept();
   EXPECT_THAT(Names(root_ / "trash"), IsEmpty());
   EXPECT_THAT(Names(root_ / "incoming"), IsEmpty());
+  EXPECT_THAT(Names(root_ / "datasets/pets/cache"), ElementsAre("images.safetensors"));
   EXPECT_THAT(Names(root_ / "uploads"), ElementsAre(id));
   EXPECT_TRUE(fs::exists(dir_ / "outside"));
 }

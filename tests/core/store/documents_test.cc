@@ -152,15 +152,13 @@ TEST(EvaluationTest, IsReadAsItWasWritten) {
   EXPECT_EQ(read.report.accuracy, written.report.accuracy);
   EXPECT_EQ(read.report.roc_auc, written.report.roc_auc);
   EXPECT_EQ(read.report.log_loss, written.report.log_loss);
-  EXPECT_EQ(read.report.roc.size(), 2U);
-}
-
-TEST(EvaluationTest, ADocumentMayComeWithoutItsCurves) {
-  Evaluation evaluation = Scores();
-  evaluation.report.roc.clear();
-  ASSERT_OK_AND_ASSIGN(const Evaluation read, EvaluationFromJson(ToJson(evaluation)));
-  EXPECT_TRUE(read.report.roc.empty());
-  EXPECT_EQ(read.report.roc_auc, evaluation.report.roc_auc);
+  EXPECT_EQ(read.report.images, 4);
+  ASSERT_EQ(read.report.classes.size(), 2U);
+  EXPECT_EQ(read.report.classes[1].label, "dog");
+  EXPECT_EQ(read.report.classes[1].recall, written.report.classes[1].recall);
+  EXPECT_EQ(read.report.classes[1].support, 2);
+  EXPECT_EQ(read.report.macro_average.f1, written.report.macro_average.f1);
+  EXPECT_EQ(read.report.weighted_average.precision, written.report.weighted_average.precision);
 }
 
 TEST(EvaluationTest, DamageIsNeverAWrongAnswer) {
@@ -171,8 +169,11 @@ TEST(EvaluationTest, DamageIsNeverAWrongAnswer) {
     EXPECT_THAT(LoadEvaluation(dir.path()), StatusIs(absl::StatusCode::kDataLoss, _)) << what;
   });
   nlohmann::json json = ToJson(Scores());
-  json["report"]["accuracy"] = 0.1;
-  EXPECT_THAT(EvaluationFromJson(json), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("accuracy")));
+  json["report"]["confusion"].erase(0);
+  EXPECT_THAT(EvaluationFromJson(json), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("confusion")));
+  json = ToJson(Scores());
+  json["report"]["accuracy"] = "good";
+  EXPECT_THAT(EvaluationFromJson(json), StatusIs(absl::StatusCode::kDataLoss, _));
   json = ToJson(Scores());
   json["part"] = "all";
   EXPECT_THAT(EvaluationFromJson(json), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'all'")));
