@@ -1,8 +1,10 @@
 #include "convert/convert.h"
 
+#include <variant>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "google/protobuf/util/json_util.h"
 
 namespace graft {
 namespace {
@@ -13,6 +15,19 @@ void ToProto(const ClassMetrics& metrics, v1::ClassMetrics* out) {
   out->set_recall(metrics.recall);
   out->set_f1(metrics.f1);
   out->set_support(metrics.support);
+}
+
+// Numbers or shares of the three parts.
+template <typename Parts, typename Message>
+void FillParts(const Parts& parts, Message* out) {
+  out->set_train(parts.train);
+  out->set_validation(parts.validation);
+  out->set_test(parts.test);
+}
+
+absl::StatusOr<std::vector<LayerInfo>> Layers(const ModelDescription& model) {
+  GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model.variant));
+  return DescribeVariant(*variant, model.options, static_cast<int64_t>(model.labels.size()));
 }
 
 }  // namespace
@@ -41,6 +56,16 @@ absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec) {
   options.seed = spec.seed();
   GRAFT_RETURN_IF_ERROR(Annotate(options.Validate(), "split"));
   return options;
+}
+
+absl::StatusOr<ModelRef> FromProto(const v1::ModelRef& ref) {
+  if (ref.has_version() && ref.version() < 0) {
+    return InvalidField("model.version", absl::StrCat(ref.version(), " is out of range; use 1 or more"));
+  }
+  if (ref.has_alias() && ref.alias().empty()) {
+    return InvalidField("model.alias", "empty; give a version, an alias, or neither for the newest");
+  }
+  return ModelRef{ref.name(), ref.version(), ref.alias()};
 }
 
 v1::EpochMetrics ToProto(const EpochMetrics& epoch) {
@@ -103,48 +128,78 @@ v1::Variant ToProto(const Variant& variant) {
   return out;
 }
 
-v1::Dataset ToProto(const Manifest& manifest, absl::string_view name) {
-  v1::Dataset out;
-  out.set_name(std::string(name));
-  for (const std::string& label : manifest.labels) {
-    out.add_classes()->set_label(label);
+v1::SplitSpec ToProto(const SplitRecipe& recipe, const std::string& dataset) {
+  v1::SplitSpec out;
+  out.set_dataset(dataset);
+  if (const auto* folder = std::get_if<AllowedFolder>(&recipe.source)) {
+    out.set_folder(folder->path().string());
+  } else {
+    out.set_upload_id(recipe.upload_id());
   }
-  int64_t bytes = 0;
-  for (const ManifestEntry& entry : manifest.entries) {
-    v1::ClassCount* count = out.mutable_classes(entry.label);
-    switch (entry.part) {
-      case Part::kTrain:
-        count->set_train(count->train() + 1);
-        break;
-      case Part::kValidation:
-        count->set_validation(count->validation() + 1);
-        break;
-      case Part::kTest:
-        count->set_test(count->test() + 1);
-        break;
-    }
-    bytes += entry.bytes;
+  out.set_label_rule(ToProto(recipe.label_rule));
+  if (const auto* counts = std::get_if<SplitCounts>(&recipe.sizes)) {
+    FillParts(*counts, out.mutable_counts());
+  } else {
+    FillParts(std::get<SplitFractions>(recipe.sizes), out.mutable_fractions());
   }
-  constexpr int kListed = 1000;
-  for (const SkippedEntry& entry : manifest.skipped) {
-    if (out.skipped_size() == kListed) {
-      break;
-    }
-    v1::SkippedFile* skipped = out.add_skipped();
-    skipped->set_path(entry.path);
-    skipped->set_reason(entry.reason);
-  }
-  out.set_skipped_total(static_cast<int64_t>(manifest.skipped.size()));
-  out.set_unused(manifest.unused);
-  out.set_size_bytes(bytes);
-  out.set_fingerprint(manifest.fingerprint);
+  out.set_seed(recipe.seed);
+  out.set_copy_mode(recipe.hard_link ? v1::COPY_MODE_HARD_LINK : v1::COPY_MODE_COPY);
   return out;
 }
 
-absl::StatusOr<v1::Model> ToProto(const ModelDescription& model) {
+v1::EvaluateResult ToProto(const Evaluation& evaluation) {
+  v1::EvaluateResult out;
+  out.set_model(evaluation.model);
+  out.set_version(evaluation.version);
+  out.set_dataset(evaluation.dataset);
+  out.set_part(ToProto(evaluation.part));
+  *out.mutable_report() = ToProto(evaluation.report);
+  return out;
+}
+
+v1::Dataset ToProto(const DatasetEntry& entry) {
+  v1::Dataset out;
+  const DatasetInfo& info = entry.info;
+  out.set_name(info.name);
+  out.set_folder(entry.folder.string());
+  if (!entry.damaged.empty()) {
+    out.set_damaged(entry.damaged);
+    return out;
+  }
+  *out.mutable_create_time() = ToTimestamp(info.create_time_ms);
+  *out.mutable_spec() = ToProto(info.recipe, info.name);
+  for (const DatasetInfo::Class& of : info.classes) {
+    v1::ClassCount* count = out.add_classes();
+    count->set_label(of.label);
+    FillParts(of, count);
+  }
+  for (const SkippedEntry& skipped : info.skipped) {
+    v1::SkippedFile* file = out.add_skipped();
+    file->set_path(skipped.path);
+    file->set_reason(skipped.reason);
+  }
+  out.set_skipped_total(info.skipped_total);
+  out.set_unused(info.unused);
+  out.set_size_bytes(info.size_bytes);
+  out.set_fingerprint(info.fingerprint);
+  return out;
+}
+
+v1::Model ToProto(const ModelEntry& entry) {
   v1::Model out;
+  const ModelDescription& model = entry.description;
   out.set_name(model.name);
   out.set_version(model.version);
+  out.set_folder(entry.folder.string());
+  out.set_size_bytes(entry.size_bytes);
+  out.mutable_pictures()->Assign(entry.pictures.begin(), entry.pictures.end());
+  out.set_damaged(entry.damaged);
+  for (const Evaluation& evaluation : entry.evaluations) {
+    *out.add_evaluations() = ToProto(evaluation);
+  }
+  if (model.variant.empty()) {
+    return out;  // its description can't be read
+  }
   *out.mutable_create_time() = ToTimestamp(model.create_time_ms);
   out.set_variant(model.variant);
   out.mutable_labels()->Assign(model.labels.begin(), model.labels.end());
@@ -152,76 +207,27 @@ absl::StatusOr<v1::Model> ToProto(const ModelDescription& model) {
   out.set_dataset_fingerprint(model.dataset_fingerprint);
   out.set_job_id(model.job_id);
   *out.mutable_options() = ToProto(model.options);
-  GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model.variant));
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerInfo> layers,
-                         DescribeVariant(*variant, model.options, static_cast<int64_t>(model.labels.size())));
+  for (const EpochMetrics& epoch : model.history) {
+    *out.add_history() = ToProto(epoch);
+  }
+  out.set_training_seconds(model.training_seconds);
+  const absl::StatusOr<std::vector<LayerInfo>> layers = Layers(model);
+  if (!layers.ok()) {
+    if (entry.damaged.empty()) {
+      out.set_damaged(std::string(layers.status().message()));
+    }
+    return out;
+  }
   int64_t parameters = 0;
   int64_t trainable = 0;
-  for (const LayerInfo& layer : layers) {
+  for (const LayerInfo& layer : *layers) {
     *out.add_layers() = ToProto(layer);
     parameters += layer.parameters;
     trainable += layer.trainable ? layer.parameters : 0;
   }
   out.set_parameters(parameters);
   out.set_trainable_parameters(trainable);
-  for (const EpochMetrics& epoch : model.history) {
-    *out.add_history() = ToProto(epoch);
-  }
-  out.set_training_seconds(model.training_seconds);
   return out;
-}
-
-std::string KindOf(const v1::JobSpec& spec) {
-  const auto* kind = v1::JobSpec::descriptor()->FindOneofByName("kind");
-  const auto* field = spec.GetReflection()->GetOneofFieldDescriptor(spec, kind);
-  return field == nullptr ? "" : field->name();
-}
-
-std::string DatasetOf(const v1::JobSpec& spec) {
-  switch (spec.kind_case()) {
-    case v1::JobSpec::kSplit:
-      return spec.split().dataset();
-    case v1::JobSpec::kTrain:
-      return spec.train().dataset();
-    case v1::JobSpec::kExtractFeatures:
-      return spec.extract_features().dataset();
-    case v1::JobSpec::kEvaluate:
-      return spec.evaluate().dataset();
-    case v1::JobSpec::KIND_NOT_SET:
-      break;
-  }
-  return "";
-}
-
-std::string ModelOf(const v1::JobSpec& spec) {
-  switch (spec.kind_case()) {
-    case v1::JobSpec::kTrain:
-      return spec.train().model();
-    case v1::JobSpec::kEvaluate:
-      return spec.evaluate().model().name();
-    default:
-      return "";
-  }
-}
-
-nlohmann::json MessageToJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string text;
-  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) {
-    return nlohmann::json::object();
-  }
-  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-}
-
-absl::Status JsonToMessage(const nlohmann::json& json, google::protobuf::Message* message) {
-  google::protobuf::util::JsonParseOptions options;
-  options.ignore_unknown_fields = true;  // written by a newer version
-  const std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (const auto status = google::protobuf::util::JsonStringToMessage(text, message, options); !status.ok()) {
-    return absl::DataLossError(absl::StrCat("not a ", message->GetTypeName(), ": ", std::string(status.message())));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace graft

@@ -73,6 +73,10 @@ absl::StatusOr<bool> FromProto(v1::CopyMode mode) {
 v1::Preprocessing ToProto(Preprocessing preprocessing) {
   return Make<v1::Preprocessing>(preprocessing, EnumNames(&PreprocessingName));
 }
+v1::Interpolation ToProto(Interpolation interpolation) {
+  return Make<v1::Interpolation>(interpolation, EnumNames(&InterpolationName));
+}
+v1::LabelRule ToProto(LabelRule rule) { return Make<v1::LabelRule>(rule, {"filename", "folder"}); }
 v1::Part ToProto(Part part) { return Make<v1::Part>(part, EnumNames(&PartName)); }
 
 }  // namespace graft

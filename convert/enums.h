@@ -32,6 +32,8 @@ absl::StatusOr<LabelRule> FromProto(v1::LabelRule rule);
 absl::StatusOr<bool> FromProto(v1::CopyMode mode);
 
 v1::Preprocessing ToProto(Preprocessing preprocessing);
+v1::Interpolation ToProto(Interpolation interpolation);
+v1::LabelRule ToProto(LabelRule rule);
 v1::Part ToProto(Part part);
 
 }  // namespace graft

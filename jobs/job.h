@@ -95,10 +95,15 @@ struct JobEvent {
   JobEventBody body;
 };
 
-// {"progress": {...}}. NaN and infinities survive as null.
+// {"progress": {...}}. NaN and infinities become null in its text, and null is read as NaN.
 nlohmann::json ToJson(const JobEventBody& body);
 // DATA_LOSS.
 absl::StatusOr<JobEventBody> JobEventBodyFromJson(const nlohmann::json& json);
+
+// A document as text and back, in the log and between server and worker. What isn't UTF-8 is replaced, never thrown at.
+std::string DocumentText(const nlohmann::json& document);
+// DATA_LOSS: not JSON, or nested deeper than any document of ours.
+absl::StatusOr<nlohmann::json> ParseDocument(absl::string_view text);
 
 // A job as the log has it.
 struct JobRecord {
@@ -114,6 +119,7 @@ struct JobRecord {
   int64_t start_time_ms = 0;  // 0: not started
   int64_t end_time_ms = 0;    // 0: not ended
   int attempt = 0;            // rises each time that the job starts from its beginning
+  std::string incarnation;    // of the current attempt's worker, by chance: no other ever passes for it
   bool cancel_requested = false;
   int64_t last_sequence = 0;            // of the newest event
   int64_t worker_sequence = 0;          // highest of the current attempt's worker that is in the log
@@ -122,6 +128,12 @@ struct JobRecord {
 
   std::string id() const;  // "job-12"
 };
+
+// What the log's row holds: all of the above but progress, worker_sequence and queue_position, which it has from events
+// and from other rows.
+nlohmann::json ToJson(const JobRecord& record);
+// DATA_LOSS.
+absl::StatusOr<JobRecord> JobRecordFromJson(const nlohmann::json& json);
 
 // 12 of "job-12"; INVALID_ARGUMENT.
 absl::StatusOr<int64_t> ParseJobId(absl::string_view id);

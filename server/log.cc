@@ -3,8 +3,9 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "core/base/text.h"
 #include "nlohmann/json.hpp"
 
 namespace graft {
@@ -26,11 +27,19 @@ spdlog::level::level_enum Level(LogLevel level) {
   return spdlog::level::info;
 }
 
-std::string Quoted(const std::string& value) {
-  if (!value.empty() && value.find_first_of(" \"=\\\n\r\t\x1b") == std::string::npos) {
-    return absl::Utf8SafeCEscape(value);
+// A value as it may stand in a line, whoever wrote it.
+std::string Shown(absl::string_view value) {
+  constexpr size_t kMaxValue = 256;
+  constexpr size_t kMaxEscaped = 2 * kMaxValue;  // control characters grow fourfold
+  const std::string printable = Printable(value, kMaxValue);
+  return std::string(Clipped(printable, kMaxEscaped));
+}
+
+std::string Quoted(const std::string& shown) {
+  if (shown.find_first_of(" \"=") == std::string::npos) {
+    return shown;
   }
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(value), "\"");
+  return absl::StrCat("\"", absl::StrReplaceAll(shown, {{"\"", "\\\""}}), "\"");
 }
 
 }  // namespace
@@ -56,14 +65,18 @@ void Log(LogLevel level, absl::string_view event,
     nlohmann::ordered_json object;
     object["event"] = std::string(event);
     for (const auto& [key, value] : fields) {
-      object[std::string(key)] = value;
+      if (!value.empty()) {
+        object[std::string(key)] = Shown(value);
+      }
     }
     line = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     line = line.substr(1, line.size() - 2);  // the pattern has the braces, time and level
   } else {
     line = std::string(event);
     for (const auto& [key, value] : fields) {
-      absl::StrAppend(&line, " ", key, "=", Quoted(value));
+      if (!value.empty()) {
+        absl::StrAppend(&line, " ", key, "=", Quoted(Shown(value)));
+      }
     }
   }
   spdlog::log(spd, "{}", line);

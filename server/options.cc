@@ -1,15 +1,28 @@
 #include "server/options.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <system_error>
 #include <thread>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
 namespace graft {
+namespace {
+
+// An address, not whatever name begins like one: "127.example.org" is somebody's host.
+bool IsLoopback(const std::string& host) {
+  constexpr uint32_t kLoopbackNetwork = 127;
+  in_addr address{};
+  return host == "localhost" || host == "[::1]" ||
+         (inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == kLoopbackNetwork);
+}
+
+}  // namespace
 
 absl::Status ServerOptions::Resolve() {
   const size_t colon = listen.rfind(':');
@@ -18,7 +31,7 @@ absl::Status ServerOptions::Resolve() {
     return InvalidField("--listen", absl::StrCat("'", listen, "' isn't HOST:PORT with a port of 0 to 65535"));
   }
   const std::string host = listen.substr(0, colon);
-  if (host != "localhost" && host != "[::1]" && !absl::StartsWith(host, "127.")) {
+  if (!IsLoopback(host)) {
     return absl::FailedPreconditionError(
         absl::StrCat("--listen: '", host,
                      "' isn't a loopback address. Connections are neither encrypted nor authenticated yet, so "
@@ -29,6 +42,10 @@ absl::Status ServerOptions::Resolve() {
                                                {"--max-queued-jobs", max_queued_jobs, 1, 100'000},
                                                {"--threads", threads, 0, 256},
                                                {"--max-batch", max_batch, 1, 256},
+                                               {"--max-connections", max_connections, 1, 100'000},
+                                               {"--max-watch-streams", max_watch_streams, 1, 100'000},
+                                               {"--max-bulk-streams", max_bulk_streams, 1, 10'000},
+                                               {"--max-request-mib", max_request_mib, 32, 1 << 20},
                                                {"--drain-seconds", drain_seconds, 0, 3600}}) {
     if (value < low || value > high) {
       return InvalidField(name, absl::StrCat(value, " is out of range; use ", low, " to ", high));

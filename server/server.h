@@ -7,8 +7,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/infer/engine.h"
-#include "server/jobs/executor.h"
+#include "server/jobs/executors/executor.h"
 #include "server/options.h"
+#include "server/rpc/listener_probe.h"
 
 namespace graft {
 
@@ -22,8 +23,10 @@ class Server {
   ~Server();
 
   int port() const;
+  // Knocks at both listening sockets from here on; see ListenerProbe. Once.
+  void WatchListeners(const ListenerProbe::Options& options, ListenerProbe::OnDead on_dead);
   // Tells health checks and watchers, lets running calls finish for `drain`, stops workers (their jobs are queued
-  // again). Not from a signal handler.
+  // again). A call ends as if nothing were or with UNAVAILABLE. Not from a signal handler.
   void Shutdown(absl::Duration drain);
 
  private:

@@ -8,6 +8,11 @@
 #include "graft/v1/prediction.grpc.pb.h"
 #include "graft/v1/server.grpc.pb.h"
 #include "graft/v1/worker.grpc.pb.h"
+#include "server/rpc/grpc_status.h"
+#include "server/rpc/ordered_stream.h"
+#include "server/rpc/pull_stream.h"
+#include "server/rpc/push_stream.h"
+#include "server/rpc/unary.h"
 
 namespace graft {
 namespace {
@@ -17,41 +22,35 @@ using Context = grpc::CallbackServerContext;
 // GRAFT_UNARY(GetJob, GetJobRequest, Job): a method that runs the handler of the same name.
 #define GRAFT_UNARY(Name, Request, Response)                                                                      \
   grpc::ServerUnaryReactor* Name(Context* context, const v1::Request* request, v1::Response* response) override { \
-    return RunUnary(*runtime_, context, #Name, [this, context, request, response] {                               \
-      return graft::Name(*deps_, MakeCall(context), *request, response);                                          \
+    return RunUnary(*runtime_, context, #Name, *request, [this, request, response](const Call& call) {            \
+      return graft::Name(*deps_, call, *request, response);                                                       \
     });                                                                                                           \
   }
 // Answered later, by the batcher.
 #define GRAFT_PREDICTION(Name, Request, Response)                                                                 \
   grpc::ServerUnaryReactor* Name(Context* context, const v1::Request* request, v1::Response* response) override { \
-    return RunUnaryAsync(*runtime_, context, #Name, [this, context, request, response](const auto& done) {        \
-      graft::Name(*deps_, MakeCall(context), *request, [response, done](absl::StatusOr<v1::Response> answer) {    \
-        if (answer.ok()) {                                                                                        \
-          *response = *std::move(answer);                                                                         \
-          done(absl::OkStatus());                                                                                 \
-        } else {                                                                                                  \
-          done(answer.status());                                                                                  \
-        }                                                                                                         \
-      });                                                                                                         \
-    });                                                                                                           \
+    return RunUnaryAsync(*runtime_, context, #Name, *request,                                                     \
+                         [this, request, response](const Call& call, const auto& done) {                          \
+                           graft::Name(*deps_, call, *request, [response, done](absl::StatusOr<v1::Response> a) { \
+                             if (a.ok()) {                                                                        \
+                               *response = *std::move(a);                                                         \
+                             }                                                                                    \
+                             done(a.status());                                                                    \
+                           });                                                                                    \
+                         });                                                                                      \
   }
-#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                                \
-  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                    \
-    return new OrderedStream<v1::Request, v1::StreamResponse>(                                                   \
-        *runtime_, context, #Name,                                                                               \
-        [this, context](int64_t index, std::shared_ptr<const v1::Request> request, const std::function<bool()>&, \
-                        const std::function<void(v1::StreamResponse)>& done) {                                   \
-          const v1::Request& held = *request;                                                                    \
-          graft::Handler(*deps_, MakeCall(context), held,                                                        \
-                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {      \
-                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                           \
-                         });                                                                                     \
-        });                                                                                                      \
+#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                                  \
+  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                      \
+    return OrderedStream<v1::Request, v1::StreamResponse>::Start(                                                  \
+        *runtime_, context, #Name, OpenCalls::Kind::kBulk,                                                         \
+        [this](const Call& call, int64_t index, std::shared_ptr<const v1::Request> request, const auto& done) {    \
+          const v1::Request& held = *request;                                                                      \
+          graft::Handler(*deps_, call, held,                                                                       \
+                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {        \
+                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                             \
+                         });                                                                                       \
+        });                                                                                                        \
   }
-
-Call MakeCall(Context* context) {
-  return {context->peer(), absl::FromChrono(context->deadline()), [context] { return context->IsCancelled(); }};
-}
 
 template <typename Item, typename Response>
 Item ToItem(int64_t index, absl::StatusOr<Response> answer) {
@@ -61,7 +60,7 @@ Item ToItem(int64_t index, absl::StatusOr<Response> answer) {
     *item.mutable_response() = *std::move(answer);
   } else {
     item.mutable_error()->set_code(static_cast<int>(answer.status().code()));
-    item.mutable_error()->set_message(std::string(answer.status().message()));
+    item.mutable_error()->set_message(ToGrpc(answer.status()).error_message());
   }
   return item;
 }
@@ -85,8 +84,9 @@ class JobServiceImpl : public ServiceBase<v1::JobService> {
   GRAFT_UNARY(ListJobs, ListJobsRequest, ListJobsResponse)
   GRAFT_UNARY(CancelJob, CancelJobRequest, Job)
   grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(Context* context, const v1::WatchJobRequest* request) override {
-    return new PullStream<v1::JobEvent>(*runtime_, context, "WatchJob",
-                                        graft::WatchJob(*deps_, MakeCall(context), *request));
+    return PullStream<v1::JobEvent>::Start(
+        *runtime_, context, "WatchJob", OpenCalls::Kind::kWatch, *request,
+        [this, request](const Call& call) { return graft::WatchJob(*deps_, call, *request); });
   }
 };
 
@@ -98,8 +98,9 @@ class DatasetServiceImpl : public ServiceBase<v1::DatasetService> {
   GRAFT_UNARY(DeleteDataset, DeleteDatasetRequest, DeleteDatasetResponse)
   grpc::ServerReadReactor<v1::UploadImagesRequest>* UploadImages(Context* context,
                                                                  v1::UploadImagesResponse* response) override {
-    return new PushStream<v1::UploadImagesRequest, v1::UploadImagesResponse>(
-        *runtime_, context, "UploadImages", response, graft::UploadImages(*deps_, MakeCall(context)));
+    return PushStream<v1::UploadImagesRequest, v1::UploadImagesResponse>::Start(
+        *runtime_, context, "UploadImages", OpenCalls::Kind::kBulk, response,
+        [this](const Call& call) { return graft::UploadImages(*deps_, call); });
   }
 };
 
@@ -113,8 +114,9 @@ class ModelServiceImpl : public ServiceBase<v1::ModelService> {
   GRAFT_UNARY(DeleteModel, DeleteModelRequest, DeleteModelResponse)
   grpc::ServerWriteReactor<v1::DownloadModelResponse>* DownloadModel(Context* context,
                                                                      const v1::DownloadModelRequest* request) override {
-    return new PullStream<v1::DownloadModelResponse>(*runtime_, context, "DownloadModel",
-                                                     graft::DownloadModel(*deps_, MakeCall(context), *request));
+    return PullStream<v1::DownloadModelResponse>::Start(
+        *runtime_, context, "DownloadModel", OpenCalls::Kind::kBulk, *request,
+        [this, request](const Call& call) { return graft::DownloadModel(*deps_, call, *request); });
   }
 };
 
@@ -140,14 +142,14 @@ class WorkerServiceImpl : public v1::WorkerService::CallbackService {
 
   grpc::ServerUnaryReactor* FetchAssignment(Context* context, const v1::FetchAssignmentRequest* request,
                                             v1::Assignment* response) override {
-    return RunUnary(*runtime_, context, "FetchAssignment", [this, request, response]() -> absl::Status {
+    return RunUnary(*runtime_, context, "FetchAssignment", *request, [this, request, response](const Call&) -> absl::Status {
       GRAFT_ASSIGN_OR_RETURN(*response, jobs_->FetchAssignment(*request));
       return absl::OkStatus();
     });
   }
   grpc::ServerUnaryReactor* Report(Context* context, const v1::ReportRequest* request,
                                    v1::ReportResponse* response) override {
-    return RunUnary(*runtime_, context, "Report", [this, request, response]() -> absl::Status {
+    return RunUnary(*runtime_, context, "Report", *request, [this, request, response](const Call&) -> absl::Status {
       GRAFT_ASSIGN_OR_RETURN(*response, jobs_->Report(*request));
       return absl::OkStatus();
     });

@@ -1,4 +1,4 @@
-// The gRPC services: one line an RPC, through rpc/reactors.h.
+// The gRPC services: one line an RPC, through rpc/.
 #ifndef GRAFT_SERVER_SERVICES_H_
 #define GRAFT_SERVER_SERVICES_H_
 
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "server/handlers/handlers.h"
-#include "server/rpc/reactors.h"
+#include "server/rpc/running_call.h"
 
 namespace graft {
 

@@ -15,7 +15,7 @@ RULES = {
     "core/viz": (["core/base", "core/eval", "core/viz"], f"{TORCH}|{PROTO}|opencv2/"),
     "core/kernels": (["core/kernels"], f"{TORCH}|{PROTO}|opencv2/|cairo|absl/"),
     "core/model": (["core/base", "core/data", "core/model"], f"{TORCH}|{PROTO}|opencv2/|cairo"),
-    "core/store": (["core/base", "core/data", "core/model", "core/store"], f"{TORCH}|{PROTO}|opencv2/|cairo"),
+    "core/store": (["core/base", "core/data", "core/eval", "core/model", "core/store"], f"{TORCH}|{PROTO}|opencv2/|cairo"),
     "core/nn": (["core/base", "core/data", "core/kernels", "core/model", "core/nn"], f"{PROTO}|opencv2/|cairo"),
     "core/trunks": (["core/base", "core/data", "core/model", "core/nn", "core/trunks"], f"{PROTO}|opencv2/|cairo"),
     "core/heads": (["core/base", "core/data", "core/model", "core/nn", "core/trunks", "core/heads"], f"{PROTO}|opencv2/|cairo"),
@@ -27,7 +27,7 @@ RULES = {
         ["core/base", "core/data", "core/eval", "core/model", "core/nn", "core/trunks", "core/heads", "core/train", "core/infer"],
         f"{PROTO}|opencv2/|cairo",
     ),
-    "convert": (["core/base", "core/data", "core/eval", "core/model", "jobs", "convert"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
+    "convert": (["core/base", "core/data", "core/eval", "core/model", "core/store", "convert"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
     "jobs": (["core", "convert", "jobs"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
     "server": (
         ["core/base", "core/data", "core/infer", "core/kernels", "core/model", "core/nn", "core/store", "convert", "jobs", "server"],

@@ -7,149 +7,204 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace graft {
 namespace {
 
-using std::chrono::milliseconds;
-using Clock = std::chrono::steady_clock;
-
-constexpr milliseconds kInterval{250};  // between reports; an empty one is a heartbeat that brings a cancel
-constexpr milliseconds kCallTimeout{10'000};
-constexpr milliseconds kGiveUp{60'000};  // without a server for this long, nobody wants the result
-constexpr int kMaxEvents = 256;          // a report
+constexpr int kMaxEvents = 256;              // a report
+constexpr size_t kMaxReportBytes = 1 << 20;  // of its events, but for the first
+constexpr size_t kMaxSteps = 1000;           // an event
+constexpr int kMaxReconnectBackoffMs = 2000;
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
   return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
 }
 
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+// How long nobody has answered.
+class Silence {
+ public:
+  explicit Silence(const ReporterOptions& options) : options_(options) {}
+
+  // Whether another try is worth while, after one that took `took` and the wait before it.
+  bool GoesOn(const absl::Status& status, absl::Duration took) {
+    switch (status.code()) {
+      case absl::StatusCode::kUnavailable:
+      case absl::StatusCode::kDeadlineExceeded:
+        // No try takes longer than this: the rest of the time this process wasn't running.
+        lasted_ += std::min(took, options_.call_timeout + options_.interval) + options_.interval;
+        return lasted_ < options_.give_up;
+      case absl::StatusCode::kInvalidArgument:
+      case absl::StatusCode::kFailedPrecondition:
+      case absl::StatusCode::kNotFound:
+      case absl::StatusCode::kUnimplemented:
+      case absl::StatusCode::kPermissionDenied:
+        return false;
+      default:
+        // It answers, and can't do it now: a full disk, a start, a shutdown.
+        lasted_ = absl::ZeroDuration();
+        return true;
+    }
+  }
+  void Heard() { lasted_ = absl::ZeroDuration(); }
+
+ private:
+  const ReporterOptions& options_;
+  absl::Duration lasted_;
+};
+
+class Stopwatch {
+ public:
+  absl::Duration Elapsed() const { return absl::FromChrono(std::chrono::steady_clock::now() - start_); }
+
+ private:
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 }  // namespace
 
-Reporter::Reporter(const std::string& server, std::string job_id, int attempt)
-    : job_id_(std::move(job_id)), attempt_(attempt), stub_(v1::WorkerService::NewStub(Connect(server))) {
+Reporter::Reporter(ReporterOptions options)
+    : options_(std::move(options)), stub_(v1::WorkerService::NewStub(Connect(options_.server))) {
   thread_ = std::thread([this] { SendLoop(); });
 }
 
 Reporter::~Reporter() {
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     finishing_ = true;
+    closing_ = true;
   }
-  changed_.notify_all();
   thread_.join();
 }
 
 absl::StatusOr<v1::Assignment> Reporter::FetchAssignment() {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
-  context.set_wait_for_ready(true);
   v1::FetchAssignmentRequest request;
-  request.set_job_id(job_id_);
-  request.set_attempt(attempt_);
-  v1::Assignment assignment;
-  const grpc::Status status = stub_->FetchAssignment(&context, request, &assignment);
-  if (!status.ok()) {
-    return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                        absl::StrCat("cannot fetch the job: ", status.error_message()));
+  request.set_job_id(options_.job_id);
+  request.set_attempt(options_.attempt);
+  request.set_incarnation(options_.incarnation);
+  Silence silence(options_);
+  while (!stopped_) {
+    const Stopwatch watch;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options_.call_timeout));
+    context.set_wait_for_ready(true);
+    v1::Assignment assignment;
+    const absl::Status status = FromGrpc(stub_->FetchAssignment(&context, request, &assignment));
+    if (status.ok()) {
+      return assignment;
+    }
+    if (!silence.GoesOn(status, watch.Elapsed())) {
+      return absl::Status(status.code(), absl::StrCat("cannot fetch the job: ", status.message()));
+    }
+    absl::SleepFor(options_.interval);
   }
-  return assignment;
+  return absl::CancelledError("asked to stop before the job was fetched");
 }
 
-void Reporter::Enqueue(v1::JobEvent event) { unacknowledged_.push_back(std::move(event)); }
+void Reporter::Enqueue(const JobEventBody& body) { unacknowledged_.push_back(DocumentText(ToJson(body))); }
 
 void Reporter::FlushProgress() {
   if (progress_.has_value()) {
-    v1::JobEvent event;
-    *event.mutable_progress() = *std::move(progress_);
+    const JobProgress progress = *std::move(progress_);
     progress_.reset();
-    Enqueue(std::move(event));
+    Enqueue(progress);
   }
 }
 
-void Reporter::Progress(const v1::Progress& progress) {
-  const std::lock_guard lock(mutex_);
-  if (progress_.has_value() && (progress_->phase() != progress.phase() || progress_->epoch() != progress.epoch())) {
+void Reporter::Progress(const JobProgress& progress) {
+  const absl::MutexLock lock(&mutex_);
+  if (progress_.has_value() && (progress_->phase != progress.phase || progress_->epoch != progress.epoch ||
+                                progress_->steps.size() + progress.steps.size() > kMaxSteps)) {
     FlushProgress();
   }
-  v1::Progress merged = progress;
+  JobProgress merged = progress;
   if (progress_.has_value()) {
-    merged.mutable_steps()->Swap(progress_->mutable_steps());
-    merged.mutable_steps()->MergeFrom(progress.steps());
+    merged.steps = std::move(progress_->steps);
+    merged.steps.insert(merged.steps.end(), progress.steps.begin(), progress.steps.end());
   }
   progress_ = std::move(merged);
 }
 
-void Reporter::Epoch(const v1::EpochMetrics& epoch) {
-  const std::lock_guard lock(mutex_);
+void Reporter::Epoch(const EpochMetrics& epoch) {
+  const absl::MutexLock lock(&mutex_);
   FlushProgress();
-  v1::JobEvent event;
-  *event.mutable_epoch() = epoch;
-  Enqueue(std::move(event));
+  Enqueue(epoch);
 }
 
-void Reporter::Log(const std::string& text, bool warning) {
-  const std::lock_guard lock(mutex_);
+void Reporter::Line(const JobLogLine& line) {
+  const absl::MutexLock lock(&mutex_);
   FlushProgress();
-  v1::JobEvent event;
-  event.mutable_log()->set_text(text);
-  event.mutable_log()->set_warning(warning);
-  Enqueue(std::move(event));
+  Enqueue(line);
 }
 
-void Reporter::Finish(const v1::StateChange& end) {
-  std::unique_lock lock(mutex_);
+absl::Status Reporter::Finish(const JobStateChange& end) {
+  const absl::MutexLock lock(&mutex_);
   FlushProgress();
-  v1::JobEvent event;
-  *event.mutable_state() = end;
-  Enqueue(std::move(event));
+  Enqueue(end);
   finishing_ = true;
-  changed_.notify_all();
-  changed_.wait(lock, [&] { return unacknowledged_.empty() || stopped_; });
+  mutex_.Await(absl::Condition(this, &Reporter::Done));
+  if (unacknowledged_.empty()) {
+    return absl::OkStatus();
+  }
+  return failure_.ok() ? absl::CancelledError("asked to stop before the end was stored") : failure_;
+}
+
+bool Reporter::NextReport(v1::ReportRequest* request) {
+  const absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithTimeout(absl::Condition(&finishing_), options_.interval);
+  FlushProgress();
+  if (finishing_ && (Done() || closing_)) {
+    return false;
+  }
+  request->set_job_id(options_.job_id);
+  request->set_attempt(options_.attempt);
+  request->set_incarnation(options_.incarnation);
+  request->set_first_sequence(first_sequence_);
+  size_t bytes = 0;
+  for (const std::string& event : unacknowledged_) {
+    bytes += event.size();
+    if (request->events_size() > 0 && (request->events_size() == kMaxEvents || bytes > kMaxReportBytes)) {
+      break;
+    }
+    request->add_events(event);
+  }
+  return true;
 }
 
 void Reporter::SendLoop() {
-  Clock::time_point last_success = Clock::now();
-  for (;;) {
-    v1::ReportRequest request;
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, kInterval, [&] { return finishing_; });
-      FlushProgress();
-      if (finishing_ && unacknowledged_.empty()) {
-        return;
-      }
-      request.set_first_sequence(first_sequence_);
-      const auto count = std::min<size_t>(unacknowledged_.size(), kMaxEvents);
-      for (size_t i = 0; i < count; ++i) {
-        *request.add_events() = unacknowledged_[i];
-      }
-    }
-    request.set_job_id(job_id_);
-    request.set_attempt(attempt_);
+  Silence silence(options_);
+  v1::ReportRequest request;
+  for (; NextReport(&request); request.Clear()) {
+    const Stopwatch watch;
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options_.call_timeout));
     v1::ReportResponse response;
-    const grpc::Status status = stub_->Report(&context, request, &response);
-    const std::lock_guard lock(mutex_);
+    const absl::Status status = FromGrpc(stub_->Report(&context, request, &response));
     if (status.ok()) {
-      last_success = Clock::now();
+      silence.Heard();
+      const absl::MutexLock lock(&mutex_);
       while (!unacknowledged_.empty() && first_sequence_ <= response.acknowledged()) {
         unacknowledged_.pop_front();
         ++first_sequence_;
       }
       stopped_ = stopped_ || response.stop();
-    } else if (Clock::now() - last_success > kGiveUp) {
+      continue;
+    }
+    if (!silence.GoesOn(status, watch.Elapsed())) {
+      const absl::MutexLock lock(&mutex_);
+      failure_ = absl::Status(status.code(), absl::StrCat("cannot report to graftd: ", status.message()));
       stopped_ = true;
-    } else if (finishing_) {
-      std::this_thread::sleep_for(kInterval);  // the server is restarting
+      continue;
     }
-    changed_.notify_all();
-    if (stopped_ && finishing_) {
-      return;
-    }
+    const absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(&closing_), options_.interval);
   }
 }
 

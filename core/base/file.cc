@@ -2,43 +2,42 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
 
-// Closes on every way out.
-struct Fd {
-  explicit Fd(int value) : fd(value) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  ~Fd() {
-    if (fd >= 0) {
-      close(fd);
-    }
-  }
-  int fd;
-};
+constexpr char kTemporarySuffix[] = ".tmp";
+
+UniqueFd OpenToRead(const std::filesystem::path& path) {
+  return UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
 
 // Bytes in an opened regular file; INVALID_ARGUMENT when it is something else.
-absl::StatusOr<int64_t> RegularSize(const Fd& file, const std::filesystem::path& path) {
+absl::StatusOr<int64_t> RegularSize(const UniqueFd& file, const std::filesystem::path& path) {
   struct stat info {};
-  if (file.fd < 0 || fstat(file.fd, &info) != 0) {
+  if (!file.ok() || fstat(file.get(), &info) != 0) {
     return ErrnoStatus(errno, "open", path);
   }
   if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a regular file"));
+    return absl::InvalidArgumentError(absl::StrCat(Printable(path.string()), " is not a regular file"));
   }
   return static_cast<int64_t>(info.st_size);
 }
@@ -58,11 +57,11 @@ absl::Status WriteAll(int fd, const uint8_t* data, size_t size, const std::files
   return absl::OkStatus();
 }
 
-absl::Status CopyBytes(const Fd& source, const Fd& target, const std::filesystem::path& from,
+absl::Status CopyBytes(const UniqueFd& source, const UniqueFd& target, const std::filesystem::path& from,
                        const std::filesystem::path& to) {
   std::vector<uint8_t> buffer(1 << 18);
   for (;;) {
-    const ssize_t n = read(source.fd, buffer.data(), buffer.size());
+    const ssize_t n = read(source.get(), buffer.data(), buffer.size());
     if (n == 0) {
       return absl::OkStatus();
     }
@@ -72,15 +71,38 @@ absl::Status CopyBytes(const Fd& source, const Fd& target, const std::filesystem
       }
       return ErrnoStatus(errno, "read", from);
     }
-    GRAFT_RETURN_IF_ERROR(WriteAll(target.fd, buffer.data(), static_cast<size_t>(n), to));
+    GRAFT_RETURN_IF_ERROR(WriteAll(target.get(), buffer.data(), static_cast<size_t>(n), to));
   }
+}
+
+// NAME.PID.NUMBER.tmp
+bool IsTemporary(absl::string_view name) {
+  const std::vector<absl::string_view> words = absl::StrSplit(name, '.');
+  const auto is_number = [](absl::string_view word) {
+    return !word.empty() && std::all_of(word.begin(), word.end(), absl::ascii_isdigit);
+  };
+  return words.size() >= 4 && absl::EndsWith(name, kTemporarySuffix) && is_number(words[words.size() - 2]) &&
+         is_number(words[words.size() - 3]);
 }
 
 }  // namespace
 
+UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+UniqueFd::~UniqueFd() {
+  if (fd_ >= 0) {
+    close(fd_);
+  }
+}
+
+int UniqueFd::Release() { return std::exchange(fd_, -1); }
+
 absl::Status ErrnoStatus(int error, absl::string_view what, const std::filesystem::path& path) {
   const std::string message =
-      absl::StrCat("cannot ", what, " ", path.string(), ": ", std::generic_category().message(error));
+      absl::StrCat("cannot ", what, " ", Printable(path.string()), ": ", std::generic_category().message(error));
   switch (error) {
     case ENOENT:
     case ENOTDIR:
@@ -106,16 +128,20 @@ absl::Status ErrnoStatus(int error, absl::string_view what, const std::filesyste
 }
 
 absl::StatusOr<std::vector<uint8_t>> ReadFile(const std::filesystem::path& path, int64_t max_bytes) {
-  const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  return ReadFile(OpenToRead(path), path, max_bytes);
+}
+
+absl::StatusOr<std::vector<uint8_t>> ReadFile(const UniqueFd& file, const std::filesystem::path& path,
+                                              int64_t max_bytes) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t size, RegularSize(file, path));
   if (size > max_bytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path.string(), " has ", size, " bytes; at most ", max_bytes, " are read"));
+        absl::StrCat(Printable(path.string()), " has ", size, " bytes; at most ", max_bytes, " are read"));
   }
   std::vector<uint8_t> bytes(static_cast<size_t>(size));
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t n = read(file.fd, bytes.data() + done, bytes.size() - done);
+    const ssize_t n = read(file.get(), bytes.data() + done, bytes.size() - done);
     if (n < 0) {
       if (errno == EINTR) {
         continue;
@@ -131,15 +157,13 @@ absl::StatusOr<std::vector<uint8_t>> ReadFile(const std::filesystem::path& path,
   return bytes;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path, std::filesystem::path temporary, int fd)
-    : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd) {}
+AtomicFile::AtomicFile(std::filesystem::path path, std::filesystem::path temporary, UniqueFd fd)
+    : path_(std::move(path)), temporary_(std::move(temporary)), fd_(std::move(fd)) {}
 
-AtomicFile::AtomicFile(AtomicFile&& other) noexcept
-    : path_(std::move(other.path_)), temporary_(std::move(other.temporary_)), fd_(std::exchange(other.fd_, -1)) {}
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept = default;
 
 AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) {
-    close(fd_);
+  if (fd_.ok()) {
     unlink(temporary_.c_str());
   }
 }
@@ -148,28 +172,35 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::filesystem::path& path)
   static std::atomic<int> counter{0};
   for (;;) {
     std::filesystem::path temporary = path;
-    temporary += absl::StrCat(".", getpid(), ".", counter++, ".tmp");
-    const int fd = open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd >= 0) {
-      return AtomicFile(path, std::move(temporary), fd);
-    }
-    // A process that died may have left this name behind: in a container, process ids come again.
-    if (errno != EEXIST) {
+    temporary += absl::StrCat(".", getpid(), ".", counter++, kTemporarySuffix);
+    UniqueFd fd(open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!fd.ok()) {
+      // A process that died may have left this name behind: in a container, process ids come again.
+      if (errno == EEXIST) {
+        continue;
+      }
       return ErrnoStatus(errno, "create", temporary);
     }
+    // Where a file system knows no locks, a sweep gets none either and leaves the file alone.
+    flock(fd.get(), LOCK_EX);
+    struct stat info {};
+    if (fstat(fd.get(), &info) == 0 && info.st_nlink > 0) {
+      return AtomicFile(path, std::move(temporary), std::move(fd));
+    }
+    // A sweep came between the two.
   }
 }
 
 absl::Status AtomicFile::Write(absl::Span<const uint8_t> bytes) {
-  return WriteAll(fd_, bytes.data(), bytes.size(), temporary_);
+  return WriteAll(fd_.get(), bytes.data(), bytes.size(), temporary_);
 }
 
 absl::Status AtomicFile::Write(absl::string_view text) {
-  return WriteAll(fd_, reinterpret_cast<const uint8_t*>(text.data()), text.size(), temporary_);
+  return WriteAll(fd_.get(), reinterpret_cast<const uint8_t*>(text.data()), text.size(), temporary_);
 }
 
 absl::Status AtomicFile::WriteAt(int64_t offset, absl::string_view text) {
-  const ssize_t n = pwrite(fd_, text.data(), text.size(), offset);
+  const ssize_t n = pwrite(fd_.get(), text.data(), text.size(), offset);
   if (n != static_cast<ssize_t>(text.size())) {
     return ErrnoStatus(n < 0 ? errno : EIO, "write", temporary_);
   }
@@ -177,13 +208,13 @@ absl::Status AtomicFile::WriteAt(int64_t offset, absl::string_view text) {
 }
 
 absl::Status AtomicFile::Commit() {
-  if (fsync(fd_) != 0) {
+  if (fsync(fd_.get()) != 0) {
     return ErrnoStatus(errno, "sync", temporary_);
   }
   if (rename(temporary_.c_str(), path_.c_str()) != 0) {
     return ErrnoStatus(errno, "rename to", path_);
   }
-  close(std::exchange(fd_, -1));
+  fd_ = UniqueFd();
   return SyncFolder(path_.parent_path());
 }
 
@@ -193,26 +224,71 @@ absl::Status WriteFileAtomic(const std::filesystem::path& path, absl::string_vie
   return file.Commit();
 }
 
+void SweepTemporaries(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (!IsTemporary(it->path().filename().string())) {
+      continue;
+    }
+    const UniqueFd file(open(it->path().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    if (RegularSize(file, it->path()).ok() && flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
+      // Its writer may have finished, and renamed it, since its name was read: then this name is gone, or another's,
+      // who waits for its lock.
+      struct stat opened {};
+      struct stat named {};
+      if (fstat(file.get(), &opened) == 0 && lstat(it->path().c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+          opened.st_dev == named.st_dev) {
+        unlink(it->path().c_str());
+      }
+    }
+  }
+}
+
 absl::Status SyncFolder(const std::filesystem::path& folder) {
   const std::filesystem::path name = folder.empty() ? "." : folder;
-  const Fd dir(open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (dir.fd < 0) {
+  const UniqueFd dir(open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir.ok()) {
     return ErrnoStatus(errno, "open", name);
   }
-  if (fsync(dir.fd) != 0) {
+  if (fsync(dir.get()) != 0) {
     return ErrnoStatus(errno, "sync", name);
   }
   return absl::OkStatus();
 }
 
-absl::Status CopyFile(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const Fd source(open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  GRAFT_RETURN_IF_ERROR(RegularSize(source, from).status());
-  const Fd target(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (target.fd < 0) {
+absl::Status SyncFileSystem(const std::filesystem::path& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.ok()) {
+    return ErrnoStatus(errno, "open", path);
+  }
+  if (syncfs(fd.get()) != 0) {
+    return ErrnoStatus(errno, "sync the file system of", path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CreateFolders(const std::filesystem::path& folder) {
+  if (mkdir(folder.c_str(), 0700) == 0) {
+    return absl::OkStatus();
+  }
+  int error = errno;
+  if (error == ENOENT && folder.has_parent_path() && folder.parent_path() != folder) {
+    GRAFT_RETURN_IF_ERROR(CreateFolders(folder.parent_path()));
+    error = mkdir(folder.c_str(), 0700) == 0 ? 0 : errno;
+  }
+  std::error_code ignored;
+  if (error == 0 || (error == EEXIST && std::filesystem::is_directory(folder, ignored))) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus(error, "create", folder);
+}
+
+absl::Status CopyFile(const UniqueFd& source, const std::filesystem::path& from, const std::filesystem::path& to) {
+  const UniqueFd target(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!target.ok()) {
     return ErrnoStatus(errno, "create", to);
   }
-  if (ioctl(target.fd, FICLONE, source.fd) == 0) {
+  if (ioctl(target.get(), FICLONE, source.get()) == 0) {
     return absl::OkStatus();
   }
   absl::Status status = CopyBytes(source, target, from, to);
@@ -232,12 +308,12 @@ MappedFile::~MappedFile() {
 }
 
 absl::StatusOr<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
-  const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const UniqueFd file = OpenToRead(path);
   GRAFT_ASSIGN_OR_RETURN(const int64_t size, RegularSize(file, path));
   if (size == 0) {
     return MappedFile(nullptr, 0);
   }
-  void* data = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_SHARED, file.fd, 0);
+  void* data = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_SHARED, file.get(), 0);
   if (data == MAP_FAILED) {
     return ErrnoStatus(errno, "map", path);
   }

@@ -1,4 +1,5 @@
-// Files: whole reads with a bound, durable atomic writes, copies that share blocks, read-only maps.
+// Files: whole reads with a bound, durable atomic writes, copies that share blocks, read-only maps. What is made here
+// is for its owner only: files have mode 0600, folders 0700.
 //
 // Errors carry the path and the system's reason: NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (disk full) or
 // INTERNAL.
@@ -20,11 +21,33 @@ namespace graft {
 // The Status for errno after a system call on `path` failed.
 absl::Status ErrnoStatus(int error, absl::string_view what, const std::filesystem::path& path);
 
+// An open file descriptor, closed at its end; -1 is none.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(other.Release()) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept;
+  ~UniqueFd();
+
+  int get() const { return fd_; }
+  bool ok() const { return fd_ >= 0; }
+  int Release();
+
+ private:
+  int fd_ = -1;
+};
+
 // The whole regular file; INVALID_ARGUMENT when it isn't one (a FIFO never blocks the caller) or is larger than
 // `max_bytes`.
 absl::StatusOr<std::vector<uint8_t>> ReadFile(const std::filesystem::path& path, int64_t max_bytes);
+// The same for a file that is open; `path` is for messages.
+absl::StatusOr<std::vector<uint8_t>> ReadFile(const UniqueFd& file, const std::filesystem::path& path,
+                                              int64_t max_bytes);
 
-// A file that appears under its name whole or not at all: written beside it, fsync, rename, fsync of the folder.
+// A file that appears under its name whole or not at all: written beside it, fsync, rename, fsync of the folder. Until
+// then it is called NAME.PID.NUMBER.tmp and locked, so that SweepTemporaries can tell it from what a killed process
+// left.
 class AtomicFile {
  public:
   static absl::StatusOr<AtomicFile> Create(const std::filesystem::path& path);
@@ -40,21 +63,31 @@ class AtomicFile {
   absl::Status Commit();
 
  private:
-  AtomicFile(std::filesystem::path path, std::filesystem::path temporary, int fd);
+  AtomicFile(std::filesystem::path path, std::filesystem::path temporary, UniqueFd fd);
 
   std::filesystem::path path_;
   std::filesystem::path temporary_;
-  int fd_;
+  UniqueFd fd_;
 };
 
 absl::Status WriteFileAtomic(const std::filesystem::path& path, absl::string_view content);
 
+// Removes from a folder (not from those in it) the temporary files of AtomicFile whose writer is no longer there.
+void SweepTemporaries(const std::filesystem::path& folder);
+
 // Makes the names in a folder durable (after a rename into it).
 absl::Status SyncFolder(const std::filesystem::path& folder);
 
-// Copies `from` to the new file `to`, sharing its blocks where the file system can; a failure leaves no `to`.
-// ALREADY_EXISTS when it is there already; INVALID_ARGUMENT when `from` isn't a regular file.
-absl::Status CopyFile(const std::filesystem::path& from, const std::filesystem::path& to);
+// Makes everything durable that was written to the file system that holds `path`: cheaper than a sync for each of
+// thousands of new files.
+absl::Status SyncFileSystem(const std::filesystem::path& path);
+
+// A folder and those above it, where they aren't there yet.
+absl::Status CreateFolders(const std::filesystem::path& folder);
+
+// Copies a regular file that is open to the new file `to`, sharing its blocks where the file system can; a failure
+// leaves no `to`. ALREADY_EXISTS when it is there already. `from` is for messages.
+absl::Status CopyFile(const UniqueFd& source, const std::filesystem::path& from, const std::filesystem::path& to);
 
 // A read-only memory map. Who maps a file trusts that nobody truncates it meanwhile.
 class MappedFile {

@@ -1,8 +1,10 @@
 #include "core/data/image.h"
 
+#include <sys/mman.h>
 #include <turbojpeg.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -10,6 +12,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <type_traits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -47,20 +50,46 @@ void ApplyOrientation(int orientation, cv::Mat* image) {
   }
 }
 
-// Blends BGRA over white: c = c a + 255 (1 - a), rounded.
-cv::Mat OverWhite(const cv::Mat& bgra) {
-  cv::Mat bgr(bgra.size(), CV_8UC3);
-  for (int y = 0; y < bgra.rows; ++y) {
-    const auto* from = bgra.ptr<cv::Vec4b>(y);
-    auto* to = bgr.ptr<cv::Vec3b>(y);
-    for (int x = 0; x < bgra.cols; ++x) {
-      const int alpha = from[x][3];
-      for (int c = 0; c < 3; ++c) {
-        to[x][c] = static_cast<uint8_t>((from[x][c] * alpha + 255 * (255 - alpha) + 127) / 255);
+// A decoded image, before EXIF orientation.
+struct Decoded {
+  cv::Mat memory;  // holds `pixels` where they are a part of it
+  cv::Mat pixels;  // 8 bits, three channels
+  bool bgr = false;
+};
+
+inline uint8_t ToByte(uint8_t value) { return value; }
+inline uint8_t ToByte(uint16_t value) { return static_cast<uint8_t>((value + 128U) / 257U); }  // 65535 is 255
+
+// Turns BGR or BGRA of 8 or 16 bits into 8-bit RGB, blended over white: c = c a + 255 (1 - a), rounded. In place: what
+// a pixel becomes lies before what is still to be read, and so a picture of 400 MB needs no second one.
+template <typename T, int kChannels>
+void FlattenInPlace(cv::Mat* image) {
+  for (int y = 0; y < image->rows; ++y) {
+    const T* from = image->ptr<T>(y);
+    uint8_t* to = image->ptr<uint8_t>(y);
+    for (int x = 0; x < image->cols; ++x, from += kChannels, to += 3) {
+      std::array<int, 3> rgb = {ToByte(from[2]), ToByte(from[1]), ToByte(from[0])};
+      if constexpr (kChannels == 4) {
+        const int alpha = ToByte(from[3]);
+        for (int& c : rgb) {
+          c = (c * alpha + 255 * (255 - alpha) + 127) / 255;
+        }
+      }
+      for (size_t c = 0; c < 3; ++c) {
+        to[c] = static_cast<uint8_t>(rgb[c]);
       }
     }
   }
-  return bgr;
+}
+
+Decoded Flattened(cv::Mat image) {
+  if (image.depth() == CV_16U) {
+    image.channels() == 4 ? FlattenInPlace<uint16_t, 4>(&image) : FlattenInPlace<uint16_t, 3>(&image);
+  } else {
+    FlattenInPlace<uint8_t, 4>(&image);
+  }
+  cv::Mat pixels(image.rows, image.cols, CV_8UC3, image.data, image.step);
+  return {std::move(image), std::move(pixels)};
 }
 
 // OpenCV has an exception of its own for memory that ran out.
@@ -84,6 +113,18 @@ absl::Status CheckSize(const ImageInfo& info, int width, int height) {
                                                    info.height, ", its data ", width, " x ", height));
   }
   return absl::OkStatus();
+}
+
+// What to say when a decoder gave up. One that ran out of memory may say no more than that the data is bad, and then
+// the image must not be blamed; so it is tried whether there is as much as it needed.
+absl::Status Undecodable(const ImageInfo& info, absl::string_view reason) {
+  const auto bytes = static_cast<size_t>(info.decoded_bytes);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw std::bad_alloc();
+  }
+  munmap(memory, bytes);
+  return absl::InvalidArgumentError(absl::StrCat("the image can't be decoded: ", reason));
 }
 
 struct CloseTurboJpeg {
@@ -110,17 +151,16 @@ absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes, const ImageI
   if (tjDecompress2(decoder.get(), bytes.data(), bytes.size(), image.data, width, static_cast<int>(image.step), height,
                     TJPF_RGB, 0) != 0 &&
       tjGetErrorCode(decoder.get()) == TJERR_FATAL) {
-    return absl::InvalidArgumentError(absl::StrCat("the image can't be decoded: ", tjGetErrorStr2(decoder.get())));
+    return Undecodable(info, tjGetErrorStr2(decoder.get()));
   }
   return image;
 }
 
-// 8-bit RGB, EXIF orientation not applied yet.
-absl::StatusOr<cv::Mat> DecodeRgb(absl::Span<const uint8_t> bytes, const ImageInfo& info) {
+absl::StatusOr<Decoded> Decode(absl::Span<const uint8_t> bytes, const ImageInfo& info) {
   if (info.format == ImageFormat::kJpeg) {
     GRAFT_ASSIGN_OR_RETURN(cv::Mat jpeg, DecodeJpeg(bytes, info));
     if (!jpeg.empty()) {
-      return jpeg;
+      return Decoded{{}, std::move(jpeg)};
     }
   }
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<uint8_t*>(bytes.data()));
@@ -130,29 +170,29 @@ absl::StatusOr<cv::Mat> DecodeRgb(absl::Span<const uint8_t> bytes, const ImageIn
   cv::Mat image =
       cv::imdecode(buffer, opaque ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);
   if (image.empty()) {
-    return absl::InvalidArgumentError("the image can't be decoded: its data is damaged");
+    return Undecodable(info, "its data is damaged");
   }
   GRAFT_RETURN_IF_ERROR(CheckSize(info, image.cols, image.rows));
-  if (info.transparent_grey >= 0 && image.channels() == 1) {  // OpenCV sees to it in colour images only
-    image.setTo(image.depth() == CV_16U ? 65535 : 255, image == info.transparent_grey);
-  }
-  if (image.depth() == CV_16U) {
-    image.convertTo(image, CV_8U, 1.0 / 257.0);
-  }
-  if (image.depth() != CV_8U) {
+  if (image.depth() != CV_8U && image.depth() != CV_16U) {
     return absl::InvalidArgumentError("the image's pixels are neither 8 nor 16 bits");
   }
   switch (image.channels()) {
     case 1:
+      if (info.transparent_grey >= 0) {  // OpenCV sees to it in colour images only
+        image.setTo(image.depth() == CV_16U ? 65535 : 255, image == info.transparent_grey);
+      }
+      if (image.depth() == CV_16U) {
+        image.convertTo(image, CV_8U, 1.0 / 257.0);
+      }
       cv::cvtColor(image, image, cv::COLOR_GRAY2RGB);
-      return image;
+      return Decoded{{}, std::move(image)};
     case 3:
-      cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
-      return image;
+      if (image.depth() == CV_8U) {
+        return Decoded{{}, std::move(image), /*bgr=*/true};
+      }
+      return Flattened(std::move(image));
     case 4:
-      image = OverWhite(image);
-      cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
-      return image;
+      return Flattened(std::move(image));
     default:
       return absl::InvalidArgumentError(
           absl::StrCat("the image has ", image.channels(), " channels; 1, 3 or 4 are supported"));
@@ -212,13 +252,18 @@ absl::string_view InterpolationName(Interpolation interpolation) {
 absl::StatusOr<RgbImage> DecodeImage(absl::Span<const uint8_t> bytes, const ImageLimits& limits) {
   GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, limits));
   return CatchDecoding([&]() -> absl::StatusOr<RgbImage> {
-    GRAFT_ASSIGN_OR_RETURN(cv::Mat image, DecodeRgb(bytes, info));
-    ApplyOrientation(info.orientation, &image);
+    GRAFT_ASSIGN_OR_RETURN(Decoded image, Decode(bytes, info));
+    ApplyOrientation(info.orientation, &image.pixels);
     RgbImage result;
-    result.width = image.cols;
-    result.height = image.rows;
-    result.pixels.resize(static_cast<size_t>(image.cols) * static_cast<size_t>(image.rows) * 3);
-    image.copyTo(cv::Mat(image.size(), CV_8UC3, result.pixels.data()));
+    result.width = image.pixels.cols;
+    result.height = image.pixels.rows;
+    result.pixels.resize(static_cast<size_t>(result.width) * static_cast<size_t>(result.height) * 3);
+    cv::Mat rgb(image.pixels.size(), CV_8UC3, result.pixels.data());
+    if (image.bgr) {
+      cv::cvtColor(image.pixels, rgb, cv::COLOR_BGR2RGB);
+    } else {
+      image.pixels.copyTo(rgb);
+    }
     return result;
   });
 }
@@ -226,15 +271,32 @@ absl::StatusOr<RgbImage> DecodeImage(absl::Span<const uint8_t> bytes, const Imag
 absl::Status DecodeImageTo(absl::Span<const uint8_t> bytes, int size, Interpolation interpolation,
                            absl::Span<uint8_t> out, const ImageLimits& limits) {
   GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, limits));
+  return DecodeImageTo(bytes, info, size, interpolation, out);
+}
+
+absl::Status DecodeImageTo(absl::Span<const uint8_t> bytes, const ImageInfo& info, int size,
+                           Interpolation interpolation, absl::Span<uint8_t> out,
+                           const std::function<bool()>& abandoned) {
+  const auto check = [&] {
+    return abandoned && abandoned() ? absl::CancelledError("the caller has gone") : absl::OkStatus();
+  };
   return CatchDecoding([&]() -> absl::Status {
-    GRAFT_ASSIGN_OR_RETURN(cv::Mat image, DecodeRgb(bytes, info));
-    ApplyOrientation(info.orientation, &image);
+    GRAFT_RETURN_IF_ERROR(check());
+    GRAFT_ASSIGN_OR_RETURN(Decoded image, Decode(bytes, info));
+    GRAFT_RETURN_IF_ERROR(check());
+    ApplyOrientation(info.orientation, &image.pixels);
     if (interpolation == Interpolation::kNearest) {
-      ResizeNearest(image, size, out);
-      return absl::OkStatus();
+      ResizeNearest(image.pixels, size, out);
+    } else {
+      cv::Mat resized(size, size, CV_8UC3, out.data());
+      cv::resize(image.pixels, resized, resized.size(), 0, 0,
+                 interpolation == Interpolation::kArea ? cv::INTER_AREA : cv::INTER_LINEAR);
     }
-    cv::Mat rgb(size, size, CV_8UC3, out.data());
-    cv::resize(image, rgb, rgb.size(), 0, 0, interpolation == Interpolation::kArea ? cv::INTER_AREA : cv::INTER_LINEAR);
+    if (image.bgr) {  // here, where there is least of it
+      for (size_t i = 0; i + 3 <= out.size(); i += 3) {
+        std::swap(out[i], out[i + 2]);
+      }
+    }
     return absl::OkStatus();
   });
 }

@@ -1,8 +1,9 @@
 // Headers of JPEG (ITU T.81), PNG (ISO 15948), WebP (RFC 9649) and BMP, and the one EXIF tag that matters. Nothing here
-// decodes pixels: OpenCV does, after this has said that the file is whole and its size bearable.
+// decodes pixels: TurboJPEG and OpenCV do, after this has said that the file is whole and its cost bearable.
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -39,8 +40,13 @@ uint32_t Little(Bytes b, size_t at, int size) {
   return value;
 }
 
-// Of a progressive JPEG; encoders make about ten.
+// Of a progressive JPEG; encoders make about ten. A scan costs a little even where there are hardly any pixels.
 constexpr int kMaxScans = 200;
+constexpr int64_t kRgbBytes = 3;
+
+struct Header : ImageInfo {
+  double pixel_bytes = kRgbBytes;  // that decoding takes for each pixel
+};
 
 absl::Status Truncated(absl::string_view format) {
   return absl::InvalidArgumentError(absl::StrCat("the ", format, " image is truncated; send the whole file"));
@@ -80,13 +86,32 @@ int ExifOrientation(Bytes tiff) {
   return 1;
 }
 
-absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
-  ImageInfo info;
+// How many coefficients a JPEG has for each pixel: one for each component, fewer where it is sampled more coarsely.
+// `components` are a frame header's, three bytes each.
+double CoefficientsPerPixel(Bytes components) {
+  int widest = 1;
+  int highest = 1;
+  int blocks = 0;
+  for (size_t i = 0; i + 3 <= components.size(); i += 3) {
+    const int across = components[i + 1] >> 4;
+    const int down = components[i + 1] & 0x0F;
+    widest = std::max(widest, across);
+    highest = std::max(highest, down);
+    blocks += across * down;
+  }
+  return static_cast<double>(blocks) / (widest * highest);
+}
+
+absl::StatusOr<Header> ProbeJpeg(Bytes b) {
+  Header info;
   info.format = ImageFormat::kJpeg;
+  info.passes = 0;
   size_t at = 2;
   bool framed = false;
   bool scanned = false;
-  int scans = 0;
+  size_t components = 0;
+  double coefficients = 0;  // a pixel
+  bool partial = false;     // its first scan doesn't have the whole picture
   while (true) {
     // The next marker: 0xFF, then a byte that is neither 0 (a stuffed 0xFF) nor a restart marker. Inside of a scan,
     // everything else is entropy-coded data.
@@ -107,6 +132,8 @@ absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
       if (!scanned) {
         return Damaged("JPEG", "it holds no picture");
       }
+      // Where more than one scan makes up a picture, the decoder keeps all coefficients, of two bytes, until the end.
+      info.pixel_bytes += partial || info.passes > 1 ? 2 * coefficients : 0;
       return info;
     }
     if (at + 2 > b.size()) {
@@ -125,31 +152,42 @@ absl::StatusOr<ImageInfo> ProbeJpeg(Bytes b) {
       if (length < 8 || framed) {
         return Damaged("JPEG", framed ? "it has two frame headers" : "its frame header is short");
       }
+      if (marker >= 0xC9) {
+        // Many decoders can't read it, and ours takes seconds for what a kilobyte says.
+        return absl::InvalidArgumentError("arithmetic-coded JPEG isn't supported; save it with Huffman coding");
+      }
       framed = true;
       info.height = Big(b, at + 3, 2);
       info.width = Big(b, at + 5, 2);
+      components = b[at + 7];
+      coefficients = CoefficientsPerPixel(b.subspan(at + 8, std::min(length - 8, 3 * components)));
+      constexpr uint8_t kProgressive = 0xC2;
+      partial = marker == kProgressive;
     } else if (marker == 0xE1 && Text(b, at + 2, 6) == absl::string_view("Exif\0\0", 6) && length >= 8) {
       info.orientation = ExifOrientation(b.subspan(at + 8, length - 8));
     } else if (marker == 0xDA) {
       if (!framed) {
         return Damaged("JPEG", "its frame header is missing");
       }
-      // A scan costs its sender a few bytes and the decoder a pass over the whole picture.
-      if (++scans > kMaxScans) {
-        return Damaged("JPEG", absl::StrCat("it has more than ", kMaxScans, " scans"));
+      if (++info.passes > kMaxScans) {
+        return absl::InvalidArgumentError(absl::StrCat("the JPEG image has more than ", kMaxScans,
+                                                       " scans; save it with fewer, or not progressively"));
       }
+      partial = partial || length < 3 || b[at + 2] < components;
       scanned = true;
     }
     at += length;
   }
 }
 
-absl::StatusOr<ImageInfo> ProbePng(Bytes b) {
-  ImageInfo info;
+absl::StatusOr<Header> ProbePng(Bytes b) {
+  Header info;
   info.format = ImageFormat::kPng;
   bool pixels = false;
   int depth = 0;
   bool grey = false;
+  bool alpha = false;
+  bool interlaced = false;
   for (size_t at = 8;;) {
     if (b.size() - at < 12) {
       return Truncated("PNG");
@@ -172,12 +210,16 @@ absl::StatusOr<ImageInfo> ProbePng(Bytes b) {
       info.height = Big(b, at + 12, 4);
       depth = b[at + 16];
       grey = b[at + 17] == 0;
+      alpha = (b[at + 17] & 4) != 0;
+      interlaced = b[at + 20] != 0;
     } else if (type == "tRNS" && grey && length == 2 && depth >= 1 && depth <= 16) {
       const int most = (1 << depth) - 1;
       info.transparent_grey = static_cast<int>(Big(b, at + 8, 2)) & most;
       if (depth < 8) {
         info.transparent_grey = info.transparent_grey * 255 / most;
       }
+    } else if (type == "tRNS" && !grey) {
+      alpha = true;
     } else if (type == "IDAT") {
       pixels = true;
     } else if (type == "acTL") {
@@ -185,20 +227,29 @@ absl::StatusOr<ImageInfo> ProbePng(Bytes b) {
     } else if (type == "eXIf") {
       info.orientation = ExifOrientation(b.subspan(at + 8, length));
     } else if (type == "IEND") {
-      return pixels ? absl::StatusOr<ImageInfo>(info) : Damaged("PNG", "it holds no picture");
+      if (!pixels) {
+        return Damaged("PNG", "it holds no picture");
+      }
+      const int pixel = (grey ? 1 : alpha ? 4 : 3) * (depth == 16 ? 2 : 1);
+      info.passes = interlaced ? 2 * pixel : pixel;
+      // Grey is turned to RGB in a copy; the others become 8-bit RGB where they are.
+      info.pixel_bytes = grey ? 1 + kRgbBytes : pixel;
+      return info;
     }
     at += 12 + length;
   }
 }
 
-absl::StatusOr<ImageInfo> ProbeWebp(Bytes b) {
-  ImageInfo info;
+absl::StatusOr<Header> ProbeWebp(Bytes b) {
+  Header info;
   info.format = ImageFormat::kWebp;
   const uint64_t riff_end = uint64_t{8} + Little(b, 4, 4);
   if (riff_end > b.size()) {
     return Truncated("WebP");
   }
   bool pixels = false;
+  bool lossless = false;
+  bool alpha = false;
   std::optional<std::pair<int64_t, int64_t>> canvas;
   for (size_t at = 12; at + 8 <= riff_end;) {
     const absl::string_view type = Text(b, at, 4);
@@ -215,6 +266,8 @@ absl::StatusOr<ImageInfo> ProbeWebp(Bytes b) {
       if ((chunk[0] & kAnimation) != 0) {
         return absl::InvalidArgumentError("animated WebP isn't supported; send a single picture");
       }
+      constexpr uint8_t kAlpha = 0x10;
+      alpha = (chunk[0] & kAlpha) != 0;
       canvas = {Little(chunk, 4, 3) + 1, Little(chunk, 7, 3) + 1};
     } else if ((type == "VP8 " && length >= 10) || (type == "VP8L" && length >= 5)) {
       if (pixels) {
@@ -225,6 +278,7 @@ absl::StatusOr<ImageInfo> ProbeWebp(Bytes b) {
         info.width = Little(chunk, 6, 2) & 0x3FFF;
         info.height = Little(chunk, 8, 2) & 0x3FFF;
       } else {
+        lossless = true;
         const uint32_t bits = Little(chunk, 1, 4);
         info.width = (bits & 0x3FFF) + 1;
         info.height = (bits >> 14 & 0x3FFF) + 1;
@@ -243,11 +297,13 @@ absl::StatusOr<ImageInfo> ProbeWebp(Bytes b) {
     return Damaged("WebP", absl::StrCat("its canvas has ", canvas->first, " x ", canvas->second,
                                         " pixels, its picture ", info.width, " x ", info.height));
   }
+  // Lossless, the decoder has four bytes a pixel of its own; of an alpha channel, two.
+  info.pixel_bytes = lossless ? 4 + 4 : alpha ? 4 + 2 : kRgbBytes;
   return info;
 }
 
-absl::StatusOr<ImageInfo> ProbeBmp(Bytes b) {
-  ImageInfo info;
+absl::StatusOr<Header> ProbeBmp(Bytes b) {
+  Header info;
   info.format = ImageFormat::kBmp;
   if (b.size() < 26) {
     return Truncated("BMP");
@@ -314,7 +370,7 @@ absl::StatusOr<ImageInfo> ProbeImage(absl::Span<const uint8_t> bytes, const Imag
     return absl::InvalidArgumentError(
         absl::StrCat("the image has ", bytes.size(), " bytes; at most ", limits.max_bytes, " are accepted"));
   }
-  absl::StatusOr<ImageInfo> info;
+  absl::StatusOr<Header> info;
   if (Text(bytes, 0, 3) == "\xFF\xD8\xFF") {
     info = ProbeJpeg(bytes);
   } else if (Text(bytes, 0, 8) == "\x89PNG\r\n\x1A\n") {
@@ -327,9 +383,7 @@ absl::StatusOr<ImageInfo> ProbeImage(absl::Span<const uint8_t> bytes, const Imag
     return absl::InvalidArgumentError(
         absl::StrCat(OtherFormat(bytes), " file is not supported; send JPEG, PNG, WebP or BMP"));
   }
-  if (!info.ok()) {
-    return info;
-  }
+  GRAFT_RETURN_IF_ERROR(info.status());
   if (info->width < 1 || info->height < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("the image has no pixels: its header says ", info->width, " x ", info->height));
@@ -340,7 +394,25 @@ absl::StatusOr<ImageInfo> ProbeImage(absl::Span<const uint8_t> bytes, const Imag
                                                    " pixels; at most ", limits.max_side, " a side and ",
                                                    limits.max_pixels, " in all are accepted; scale it down"));
   }
-  return info;
+  if (info->width * info->height > limits.max_scan_pixels / info->passes) {
+    const bool jpeg = info->format == ImageFormat::kJpeg;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the image takes too long to decode: ", info->width, " x ", info->height, " pixels, ", info->passes,
+        jpeg ? " scans; at most " : " passes; at most ", limits.max_scan_pixels, " as their product are accepted; ",
+        jpeg ? "save it with fewer scans, or not progressively" : "save it with 8 bits and not interlaced"));
+  }
+  if (info->orientation > 4) {  // turned by a quarter: into a copy, when a JPEG's coefficients are gone
+    info->pixel_bytes = info->format == ImageFormat::kJpeg ? std::max(info->pixel_bytes, 2.0 * kRgbBytes)
+                                                           : info->pixel_bytes + kRgbBytes;
+  }
+  info->decoded_bytes = static_cast<int64_t>(info->pixel_bytes * static_cast<double>(info->width * info->height));
+  if (info->decoded_bytes > limits.max_decoded_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the image takes ", info->decoded_bytes, " bytes of memory to decode; at most ", limits.max_decoded_bytes,
+        " are accepted; scale it down, or save it ",
+        info->format == ImageFormat::kJpeg ? "not progressively" : "with 8 bits and without transparency"));
+  }
+  return ImageInfo(*info);
 }
 
 }  // namespace graft

@@ -4,12 +4,12 @@
 #include <map>
 #include <mutex>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
+#include "core/base/memory_budget.h"
 #include "core/base/parallel.h"
 #include "core/base/sha256.h"
 #include "core/base/status.h"
@@ -28,12 +28,13 @@ absl::Status Build(const std::filesystem::path& path, const std::filesystem::pat
       SafetensorsWriter::Create(path, {{kTensor, DType::kU8, {total, image_size, image_size, 3}, {}}},
                                 {{kManifestKey, manifest.fingerprint}}));
   const size_t image_bytes = static_cast<size_t>(image_size) * static_cast<size_t>(image_size) * 3;
+  MemoryBudget memory(kDecodingBytes);
   constexpr int64_t kChunk = 128;  // images in memory at a time
   std::vector<uint8_t> buffer(static_cast<size_t>(std::min(kChunk, total)) * image_bytes);
   for (int64_t from = 0; from < total; from += kChunk) {
     const int64_t count = std::min(kChunk, total - from);
     std::mutex mutex;
-    absl::Status failure;
+    absl::Status failure;  // guarded by mutex
     ParallelFor(count, threads, [&](int64_t i) {
       const ManifestEntry& entry = manifest.entries[static_cast<size_t>(from + i)];
       const auto decode = [&]() -> absl::Status {
@@ -43,7 +44,9 @@ absl::Status Build(const std::filesystem::path& path, const std::filesystem::pat
         if (Sha256Hex(bytes) != entry.sha256) {
           return absl::DataLossError("its bytes aren't those of the manifest");
         }
-        return DecodeImageTo(bytes, image_size, interpolation,
+        GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes));
+        const MemoryBudget::Share share = memory.Take(info.decoded_bytes);
+        return DecodeImageTo(bytes, info, image_size, interpolation,
                              absl::MakeSpan(buffer).subspan(static_cast<size_t>(i) * image_bytes, image_bytes));
       };
       if (absl::Status status = decode(); !status.ok()) {
@@ -87,16 +90,15 @@ absl::StatusOr<std::shared_ptr<const PackedImages>> PackedImages::OpenOrBuild(co
     }
     return std::shared_ptr<const PackedImages>(new PackedImages(std::move(file), count, image_size));
   };
+  SweepTemporaries(path.parent_path());  // of jobs that were killed while they made a cache
   if (auto opened = open(); opened.ok()) {
     return opened;
   }
   // A cache can always be made again, so a damaged one is no error.
-  std::error_code error;
-  std::filesystem::create_directories(path.parent_path(), error);
-  if (error) {
-    return ErrnoStatus(error.value(), "create", path.parent_path());
-  }
-  GRAFT_RETURN_IF_ERROR(Build(path, dataset, manifest, image_size, interpolation, threads, progress));
+  GRAFT_RETURN_IF_ERROR(CreateFolders(path.parent_path()));
+  GRAFT_RETURN_IF_ERROR(CatchExceptions("decoding the data set", [&] {
+    return Build(path, dataset, manifest, image_size, interpolation, threads, progress);
+  }));
   return open();
 }
 

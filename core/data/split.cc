@@ -5,20 +5,19 @@
 #include <cmath>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <set>
-#include <system_error>
 #include <tuple>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/failpoint.h"
 #include "core/base/file.h"
+#include "core/base/memory_budget.h"
 #include "core/base/parallel.h"
 #include "core/base/sha256.h"
 #include "core/base/status.h"
-#include "nlohmann/json.hpp"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
@@ -55,11 +54,6 @@ std::array<int64_t, 3> PartSizes(const SplitOptions& options, int64_t count) {
   return sizes;
 }
 
-bool IsUtf8(const std::string& text) {
-  const auto replace = nlohmann::json::error_handler_t::replace;
-  return nlohmann::json::parse(nlohmann::json(text).dump(-1, ' ', false, replace)) == text;
-}
-
 // Marks copies: keeps the first of each content, and none when labels disagree.
 void DropCopies(std::vector<Candidate>* candidates, std::vector<SkippedEntry>* skipped) {
   std::map<std::string, std::vector<const Candidate*>> by_content;
@@ -86,6 +80,86 @@ void DropCopies(std::vector<Candidate>* candidates, std::vector<SkippedEntry>* s
   candidates->erase(std::remove_if(candidates->begin(), candidates->end(),
                                    [&](const Candidate& c) { return dropped.count(c.path) > 0; }),
                     candidates->end());
+}
+
+// One file as a candidate. Fully decoded here, so that no later epoch meets a file it can't read.
+absl::StatusOr<Candidate> ReadCandidate(const SourceFolder& root, const std::string& path, const SplitOptions& options,
+                                        MemoryBudget* memory) {
+  // Neither JSON nor Protobuf carries a name that isn't UTF-8, and a harmful one would change what others see on their
+  // screens.
+  if (!IsCleanText(path)) {
+    return absl::InvalidArgumentError("its name isn't UTF-8, or holds control or direction characters; rename it");
+  }
+  Candidate candidate;
+  candidate.path = path;
+  GRAFT_ASSIGN_OR_RETURN(candidate.label, LabelOf(path, options.label_rule));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, root.Read(path, options.limits.max_bytes));
+  GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, options.limits));
+  {
+    const MemoryBudget::Share share = memory->Take(info.decoded_bytes);
+    std::array<uint8_t, 3> pixel;
+    GRAFT_RETURN_IF_ERROR(DecodeImageTo(bytes, info, 1, Interpolation::kNearest, absl::MakeSpan(pixel)));
+  }
+  candidate.sha256 = Sha256Hex(bytes);
+  candidate.bytes = static_cast<int64_t>(bytes.size());
+  return candidate;
+}
+
+absl::Status Scan(const SourceFolder& root, const std::vector<TreeFile>& files, const SplitOptions& options,
+                  const ProgressFn& progress, std::vector<Candidate>* candidates, std::vector<SkippedEntry>* skipped) {
+  const auto total = static_cast<int64_t>(files.size());
+  MemoryBudget memory(kDecodingBytes);
+  std::mutex mutex;  // guards candidates, skipped and the two below
+  int64_t done = 0;
+  absl::Status stop;
+  ParallelFor(total, options.threads, [&](int64_t i) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!stop.ok()) {
+        return;
+      }
+    }
+    const std::string& path = files[static_cast<size_t>(i)].path;
+    absl::StatusOr<Candidate> candidate = ReadCandidate(root, path, options, &memory);
+    const std::lock_guard lock(mutex);
+    if (candidate.ok()) {
+      candidates->push_back(*std::move(candidate));
+    } else if (absl::IsResourceExhausted(candidate.status())) {
+      stop.Update(candidate.status());  // out of memory or file handles: not the image's fault
+    } else {
+      skipped->push_back({Printable(path), std::string(candidate.status().message())});
+    }
+    stop.Update(progress({"scan", ++done, total, "files"}));
+  });
+  return stop;
+}
+
+absl::Status CopyOrLink(const SourceFolder& root, const std::string& path, const std::filesystem::path& target,
+                        const SplitOptions& options) {
+  GRAFT_RETURN_IF_ERROR(Failpoint("split.copy"));
+  return options.hard_link ? root.LinkTo(path, target) : root.CopyTo(path, target);
+}
+
+// The parts' folders with their files, checked against the manifest.
+absl::Status Fill(const SourceFolder& root, const Manifest& manifest, const std::filesystem::path& dataset,
+                  const SplitOptions& options, const ProgressFn& progress) {
+  for (Part part : kParts) {  // a part may be empty; its folder is there all the same
+    GRAFT_RETURN_IF_ERROR(CreateFolders(dataset / std::string(PartFolder(part))));
+  }
+  const auto total = static_cast<int64_t>(manifest.entries.size());
+  int64_t done = 0;
+  for (const ManifestEntry& entry : manifest.entries) {
+    const std::filesystem::path target = dataset / std::string(PartFolder(entry.part)) / entry.path;
+    GRAFT_RETURN_IF_ERROR(CreateFolders(target.parent_path()));
+    GRAFT_RETURN_IF_ERROR(CopyOrLink(root, entry.path, target, options));
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(target, options.limits.max_bytes));
+    if (Sha256Hex(bytes) != entry.sha256) {
+      return absl::AbortedError(
+          absl::StrCat(Printable((root.path() / entry.path).string()), " changed while it was being split; try again"));
+    }
+    GRAFT_RETURN_IF_ERROR(progress({"copy", ++done, total, "files"}));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -117,45 +191,6 @@ absl::Status SplitOptions::Validate() const {
     return InvalidField("fractions", absl::StrCat("they add up to ", sum, "; at most 1"));
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<std::string>> ListFiles(const std::filesystem::path& root, int64_t max_files) {
-  namespace fs = std::filesystem;
-  std::vector<std::string> paths;
-  std::error_code error;
-  fs::recursive_directory_iterator it(root, error);
-  if (error) {
-    return ErrnoStatus(error.value(), "list", root);
-  }
-  for (; it != fs::recursive_directory_iterator(); it.increment(error)) {
-    if (error) {
-      return ErrnoStatus(error.value(), "list", root);
-    }
-    const std::string name = it->path().filename().string();
-    const fs::file_status status = it->symlink_status(error);
-    if (error) {
-      return ErrnoStatus(error.value(), "list", it->path());
-    }
-    if (name.front() == '.') {
-      if (fs::is_directory(status)) {
-        it.disable_recursion_pending();
-      }
-      continue;
-    }
-    if (!fs::is_regular_file(status)) {
-      continue;
-    }
-    if (static_cast<int64_t>(paths.size()) == max_files) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(root.string(), " holds more than ", max_files, " files; split it into several data sets"));
-    }
-    paths.push_back(it->path().lexically_relative(root).generic_string());
-  }
-  if (error) {
-    return ErrnoStatus(error.value(), "list", root);
-  }
-  std::sort(paths.begin(), paths.end());
-  return paths;
 }
 
 absl::StatusOr<std::string> LabelOf(absl::string_view path, LabelRule rule) {
@@ -230,82 +265,26 @@ absl::StatusOr<Manifest> AssignParts(std::vector<Candidate> candidates, std::vec
 
 absl::StatusOr<Manifest> SplitFolder(const std::filesystem::path& root, const std::filesystem::path& dataset,
                                      const SplitOptions& options, const ProgressFn& progress) {
+  GRAFT_ASSIGN_OR_RETURN(const SourceFolder folder, SourceFolder::Open(root));
+  return SplitFolder(folder, dataset, options, progress);
+}
+
+absl::StatusOr<Manifest> SplitFolder(const SourceFolder& root, const std::filesystem::path& dataset,
+                                     const SplitOptions& options, const ProgressFn& progress) {
   GRAFT_RETURN_IF_ERROR(options.Validate());
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListFiles(root, options.max_files));
-  const auto total = static_cast<int64_t>(paths.size());
-
-  std::mutex mutex;  // guards the four below
-  std::vector<Candidate> candidates;
-  std::vector<SkippedEntry> skipped;
-  int64_t done = 0;
-  absl::Status stop;
-
-  // Fully decoded here, so that no later epoch meets a file it can't read.
-  const auto scan = [&](const std::string& path) -> absl::StatusOr<Candidate> {
-    Candidate candidate;
-    candidate.path = path;
-    if (!IsUtf8(path)) {
-      return absl::InvalidArgumentError("its name isn't UTF-8; rename it");  // neither JSON nor Protobuf carries it
-    }
-    GRAFT_ASSIGN_OR_RETURN(candidate.label, LabelOf(path, options.label_rule));
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(root / path, options.limits.max_bytes));
-    GRAFT_RETURN_IF_ERROR(DecodeImage(bytes, options.limits).status());
-    candidate.sha256 = Sha256Hex(bytes);
-    candidate.bytes = static_cast<int64_t>(bytes.size());
-    return candidate;
-  };
-  ParallelFor(total, options.threads, [&](int64_t i) {
-    {
-      const std::lock_guard lock(mutex);
-      if (!stop.ok()) {
-        return;
-      }
-    }
-    const std::string& path = paths[static_cast<size_t>(i)];
-    absl::StatusOr<Candidate> candidate = scan(path);
-    const std::lock_guard lock(mutex);
-    if (candidate.ok()) {
-      candidates.push_back(*std::move(candidate));
-    } else if (absl::IsResourceExhausted(candidate.status())) {
-      stop.Update(candidate.status());  // out of memory or file handles: not the image's fault
-    } else {
-      skipped.push_back({IsUtf8(path) ? path : absl::CHexEscape(path), std::string(candidate.status().message())});
-    }
-    stop.Update(progress({"scan", ++done, total, "files"}));
+  return CatchExceptions("splitting", [&]() -> absl::StatusOr<Manifest> {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<TreeFile> files, root.List({.max_files = options.max_files}));
+    std::vector<Candidate> candidates;
+    std::vector<SkippedEntry> skipped;
+    GRAFT_RETURN_IF_ERROR(Scan(root, files, options, progress, &candidates, &skipped));
+    GRAFT_ASSIGN_OR_RETURN(Manifest manifest, AssignParts(std::move(candidates), std::move(skipped), options));
+    GRAFT_RETURN_IF_ERROR(Fill(root, manifest, dataset, options, progress));
+    GRAFT_RETURN_IF_ERROR(Failpoint("split.sync"));
+    GRAFT_RETURN_IF_ERROR(SyncFileSystem(dataset));
+    GRAFT_RETURN_IF_ERROR(Failpoint("split.manifest"));
+    GRAFT_ASSIGN_OR_RETURN(manifest.fingerprint, SaveManifest(manifest, dataset));
+    return manifest;
   });
-  GRAFT_RETURN_IF_ERROR(stop);
-
-  GRAFT_ASSIGN_OR_RETURN(Manifest manifest, AssignParts(std::move(candidates), std::move(skipped), options));
-  std::error_code error;
-  for (size_t i = 0; i < manifest.entries.size(); ++i) {
-    const ManifestEntry& entry = manifest.entries[i];
-    const std::filesystem::path target = dataset / std::string(PartFolder(entry.part)) / entry.path;
-    std::filesystem::create_directories(target.parent_path(), error);
-    if (error) {
-      return ErrnoStatus(error.value(), "create", target.parent_path());
-    }
-    if (options.hard_link) {
-      std::filesystem::create_hard_link(root / entry.path, target, error);
-      if (error) {
-        return Annotate(ErrnoStatus(error.value(), "hard link to", target),
-                        "copy_mode: hard links need both folders on one file system; use a copy");
-      }
-    } else {
-      GRAFT_RETURN_IF_ERROR(CopyFile(root / entry.path, target));
-    }
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(target, options.limits.max_bytes));
-    if (Sha256Hex(bytes) != entry.sha256) {
-      return absl::AbortedError(
-          absl::StrCat((root / entry.path).string(), " changed while it was being split; try again"));
-    }
-    GRAFT_RETURN_IF_ERROR(
-        progress({"copy", static_cast<int64_t>(i + 1), static_cast<int64_t>(manifest.entries.size()), "files"}));
-  }
-  for (Part part : kParts) {  // a part may be empty; its folder is there all the same
-    std::filesystem::create_directories(dataset / std::string(PartFolder(part)), error);
-  }
-  GRAFT_ASSIGN_OR_RETURN(manifest.fingerprint, SaveManifest(manifest, dataset));
-  return manifest;
 }
 
 }  // namespace graft

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/base/dir.h"
 #include "core/base/progress.h"
 #include "core/data/image.h"
 #include "core/data/manifest.h"
@@ -64,10 +65,6 @@ struct Candidate {
   int64_t bytes = 0;
 };
 
-// Relative paths of all regular files below `root`, sorted by bytes. Hidden files and folders are left out and symbolic
-// links not followed. RESOURCE_EXHAUSTED above max_files.
-absl::StatusOr<std::vector<std::string>> ListFiles(const std::filesystem::path& root, int64_t max_files);
-
 // INVALID_ARGUMENT when the path has none: no dot in the name, or no folder.
 absl::StatusOr<std::string> LabelOf(absl::string_view path, LabelRule rule);
 
@@ -77,8 +74,15 @@ absl::StatusOr<Manifest> AssignParts(std::vector<Candidate> candidates, std::vec
                                      const SplitOptions& options);
 
 // The whole of it: lists `root`, reads and decodes each file, assigns parts, and fills the empty folder `dataset` with
-// training_data/, validation_data/, test_data/ and manifest.json. What can't be decoded is skipped and named in the
-// manifest.
+// training_data/, validation_data/, test_data/ and manifest.json. Hidden files and folders are left out and symbolic
+// links not followed, nor any that is put in a folder's place meanwhile. What can't be decoded, or has a name that
+// isn't clean text, is skipped and named in the manifest.
+//
+// When it returns, all of it is durable, but for the name of `dataset` itself. The manifest comes last: after an error
+// there is none.
+absl::StatusOr<Manifest> SplitFolder(const SourceFolder& root, const std::filesystem::path& dataset,
+                                     const SplitOptions& options, const ProgressFn& progress);
+// The same for a folder whose every part is trusted.
 absl::StatusOr<Manifest> SplitFolder(const std::filesystem::path& root, const std::filesystem::path& dataset,
                                      const SplitOptions& options, const ProgressFn& progress);
 

@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
@@ -19,7 +19,6 @@ namespace {
 using nlohmann::json;
 
 constexpr double kRowSumTolerance = 1e-3;
-constexpr double kScoreTolerance = 1e-9;
 
 absl::Status CheckLabels(const std::vector<std::string>& labels) {
   if (labels.size() < 2) {
@@ -28,11 +27,9 @@ absl::Status CheckLabels(const std::vector<std::string>& labels) {
   std::set<absl::string_view> seen;
   for (const std::string& label : labels) {
     if (!seen.insert(label).second) {
-      return InvalidField("labels", absl::StrCat("\"", label, "\" occurs twice"));
+      return InvalidField("labels", absl::StrCat("\"", Printable(label), "\" occurs twice"));
     }
-    try {
-      (void)json(label).dump();
-    } catch (const json::exception&) {
+    if (!IsUtf8(label)) {
       return InvalidField("labels", absl::StrCat("label ", seen.size() - 1, " is not UTF-8"));
     }
   }
@@ -262,212 +259,6 @@ json MetricsToJson(const ClassMetrics& row) {
           {"support", row.support}};
 }
 
-absl::StatusOr<const json*> Member(const json& object, const std::string& path, const char* key) {
-  if (!object.is_object()) {
-    return InvalidField(path, "is not an object");
-  }
-  const auto it = object.find(key);
-  if (it == object.end()) {
-    return InvalidField(absl::StrCat(path, ".", key), "is missing");
-  }
-  return &*it;
-}
-
-absl::StatusOr<const json*> ArrayMember(const json& object, const std::string& path, const char* key) {
-  GRAFT_ASSIGN_OR_RETURN(const json* value, Member(object, path, key));
-  if (!value->is_array()) {
-    return InvalidField(absl::StrCat(path, ".", key), "is not an array");
-  }
-  return value;
-}
-
-absl::Status CheckSize(const json& array, const std::string& path, size_t size) {
-  if (!array.is_array() || array.size() != size) {
-    return InvalidField(path, absl::StrCat("is not an array of ", size));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<double> Number(const json& value, const std::string& path, double low, double high) {
-  if (!value.is_number()) {
-    return InvalidField(path, "is not a number");
-  }
-  const double number = value.get<double>();
-  if (!(number >= low && number <= high)) {
-    return InvalidField(path, absl::StrCat(number, " is out of range; use ", low, " to ", high));
-  }
-  return number;
-}
-
-absl::StatusOr<int64_t> Count(const json& value, const std::string& path) {
-  constexpr uint64_t kMax = uint64_t{1} << 48;  // sums of many stay far from overflow
-  if (!value.is_number_unsigned() && !(value.is_number_integer() && value.get<int64_t>() >= 0)) {
-    return InvalidField(path, "is not a whole number of 0 or more");
-  }
-  if (value.get<uint64_t>() > kMax) {
-    return InvalidField(path, "is too large");
-  }
-  return value.get<int64_t>();
-}
-
-absl::Status ExpectScore(const json& object, const std::string& path, const char* key, double expected) {
-  GRAFT_ASSIGN_OR_RETURN(const json* value, Member(object, path, key));
-  GRAFT_ASSIGN_OR_RETURN(const double found, Number(*value, absl::StrCat(path, ".", key), 0, 1 + kScoreTolerance));
-  if (std::abs(found - expected) > kScoreTolerance) {
-    return InvalidField(absl::StrCat(path, ".", key),
-                        absl::StrCat("is ", found, "; the confusion matrix gives ", expected));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ExpectCount(const json& object, const std::string& path, const char* key, int64_t expected) {
-  GRAFT_ASSIGN_OR_RETURN(const json* value, Member(object, path, key));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t found, Count(*value, absl::StrCat(path, ".", key)));
-  if (found != expected) {
-    return InvalidField(absl::StrCat(path, ".", key),
-                        absl::StrCat("is ", found, "; the confusion matrix gives ", expected));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ExpectMetrics(const json& object, const std::string& path, const ClassMetrics& expected) {
-  GRAFT_ASSIGN_OR_RETURN(const json* label, Member(object, path, "label"));
-  if (!label->is_string() || label->get_ref<const std::string&>() != expected.label) {
-    return InvalidField(absl::StrCat(path, ".label"), absl::StrCat("is not \"", expected.label, "\""));
-  }
-  GRAFT_RETURN_IF_ERROR(ExpectScore(object, path, "precision", expected.precision));
-  GRAFT_RETURN_IF_ERROR(ExpectScore(object, path, "recall", expected.recall));
-  GRAFT_RETURN_IF_ERROR(ExpectScore(object, path, "f1", expected.f1));
-  return ExpectCount(object, path, "support", expected.support);
-}
-
-absl::StatusOr<std::vector<std::string>> ReadLabels(const json& object) {
-  GRAFT_ASSIGN_OR_RETURN(const json* array, ArrayMember(object, "report", "labels"));
-  std::vector<std::string> labels;
-  for (const json& label : *array) {
-    if (!label.is_string()) {
-      return InvalidField("report.labels", "has an entry that is not a string");
-    }
-    labels.push_back(label.get<std::string>());
-  }
-  GRAFT_RETURN_IF_ERROR(Annotate(CheckLabels(labels), "report"));
-  return labels;
-}
-
-absl::StatusOr<std::vector<int64_t>> ReadConfusion(const json& object, size_t classes) {
-  GRAFT_ASSIGN_OR_RETURN(const json* rows, ArrayMember(object, "report", "confusion"));
-  GRAFT_RETURN_IF_ERROR(CheckSize(*rows, "report.confusion", classes));
-  std::vector<int64_t> confusion;
-  int64_t images = 0;
-  for (size_t r = 0; r < classes; ++r) {
-    const std::string path = absl::StrCat("report.confusion[", r, "]");
-    GRAFT_RETURN_IF_ERROR(CheckSize((*rows)[r], path, classes));
-    for (const json& cell : (*rows)[r]) {
-      GRAFT_ASSIGN_OR_RETURN(const int64_t count, Count(cell, path));
-      images += count;
-      if (images > int64_t{1} << 48) {
-        return InvalidField(path, "is too large");
-      }
-      confusion.push_back(count);
-    }
-  }
-  if (images == 0) {
-    return InvalidField("report.confusion", "has no images");
-  }
-  return confusion;
-}
-
-// One curve, stored as three arrays of one length.
-absl::StatusOr<std::vector<RocPoint>> ReadCurve(const json& object, const std::string& path) {
-  GRAFT_ASSIGN_OR_RETURN(const json* false_positive, ArrayMember(object, path, "false_positive_rate"));
-  GRAFT_ASSIGN_OR_RETURN(const json* true_positive, ArrayMember(object, path, "true_positive_rate"));
-  GRAFT_ASSIGN_OR_RETURN(const json* thresholds, ArrayMember(object, path, "threshold"));
-  const size_t size = false_positive->size();
-  GRAFT_RETURN_IF_ERROR(CheckSize(*true_positive, path + ".true_positive_rate", size));
-  GRAFT_RETURN_IF_ERROR(CheckSize(*thresholds, path + ".threshold", size));
-  std::vector<RocPoint> curve;
-  for (size_t i = 0; i < size; ++i) {
-    // Rates rise and thresholds fall along the curve, so the point before bounds this one.
-    const RocPoint last = curve.empty() ? RocPoint{0, 0, 1} : curve.back();
-    RocPoint point;
-    GRAFT_ASSIGN_OR_RETURN(point.false_positive_rate,
-                           Number((*false_positive)[i], path + ".false_positive_rate", last.false_positive_rate, 1));
-    GRAFT_ASSIGN_OR_RETURN(point.true_positive_rate,
-                           Number((*true_positive)[i], path + ".true_positive_rate", last.true_positive_rate, 1));
-    const json& threshold = (*thresholds)[i];
-    if (i == 0) {
-      if (!threshold.is_null()) {
-        return InvalidField(path + ".threshold", "does not start with null");
-      }
-      point.threshold = std::numeric_limits<double>::infinity();
-    } else {
-      GRAFT_ASSIGN_OR_RETURN(point.threshold, Number(threshold, path + ".threshold", 0, std::min(last.threshold, 1.0)));
-    }
-    curve.push_back(point);
-  }
-  if (!curve.empty() && (curve.front().false_positive_rate != 0 || curve.front().true_positive_rate != 0 ||
-                         curve.back().false_positive_rate != 1 || curve.back().true_positive_rate != 1)) {
-    return InvalidField(path, "does not run from (0, 0) to (1, 1)");
-  }
-  return curve;
-}
-
-absl::StatusOr<EvaluationReport> ReadReport(const json& object) {
-  GRAFT_ASSIGN_OR_RETURN(std::vector<std::string> labels, ReadLabels(object));
-  const size_t k = labels.size();
-  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> confusion, ReadConfusion(object, k));
-  EvaluationReport report = FromConfusion(std::move(labels), std::move(confusion));
-
-  GRAFT_RETURN_IF_ERROR(ExpectCount(object, "report", "images", report.images));
-  GRAFT_RETURN_IF_ERROR(ExpectScore(object, "report", "accuracy", report.accuracy));
-  GRAFT_ASSIGN_OR_RETURN(const json* macro, Member(object, "report", "macro_average"));
-  GRAFT_RETURN_IF_ERROR(ExpectMetrics(*macro, "report.macro_average", report.macro_average));
-  GRAFT_ASSIGN_OR_RETURN(const json* weighted, Member(object, "report", "weighted_average"));
-  GRAFT_RETURN_IF_ERROR(ExpectMetrics(*weighted, "report.weighted_average", report.weighted_average));
-  GRAFT_ASSIGN_OR_RETURN(const json* classes, Member(object, "report", "classes"));
-  GRAFT_RETURN_IF_ERROR(CheckSize(*classes, "report.classes", k));
-  GRAFT_ASSIGN_OR_RETURN(const json* curves, Member(object, "report", "roc"));
-  GRAFT_RETURN_IF_ERROR(CheckSize(*curves, "report.roc", k));
-  bool every_class = true;
-  for (size_t c = 0; c < k; ++c) {
-    const int64_t support = report.classes[c].support;
-    every_class = every_class && support > 0;
-    GRAFT_RETURN_IF_ERROR(ExpectMetrics((*classes)[c], absl::StrCat("report.classes[", c, "]"), report.classes[c]));
-    const std::string path = absl::StrCat("report.roc[", c, "]");
-    GRAFT_ASSIGN_OR_RETURN(std::vector<RocPoint> curve, ReadCurve((*curves)[c], path));
-    if (curve.empty() != (support == 0 || support == report.images)) {
-      return InvalidField(path, curve.empty() ? "is empty" : "has points, yet only one kind of image");
-    }
-    report.roc.push_back(std::move(curve));
-  }
-
-  GRAFT_ASSIGN_OR_RETURN(const json* auc, Member(object, "report", "roc_auc"));
-  if (auc->is_null() == every_class) {
-    return InvalidField("report.roc_auc", every_class ? "is null" : "is set, yet a class has no images");
-  }
-  if (every_class) {
-    GRAFT_ASSIGN_OR_RETURN(report.roc_auc, Number(*auc, "report.roc_auc", 0, 1 + kScoreTolerance));
-  }
-  GRAFT_ASSIGN_OR_RETURN(const json* log_loss, Member(object, "report", "log_loss"));
-  GRAFT_ASSIGN_OR_RETURN(report.log_loss, Number(*log_loss, "report.log_loss", 0, 16));
-  return report;
-}
-
-// Characters of a UTF-8 string, as Python's len counts them.
-size_t Length(absl::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
-}
-
-std::string PadLeft(absl::string_view text, size_t width) {
-  const size_t length = Length(text);
-  return absl::StrCat(std::string(width > length ? width - length : 0, ' '), text);
-}
-
-std::string TextRow(const ClassMetrics& row, size_t width) {
-  return absl::StrFormat("%s  %9.2f %9.2f %9.2f %9d\n", PadLeft(row.label, width), row.precision, row.recall, row.f1,
-                         row.support);
-}
-
 }  // namespace
 
 absl::StatusOr<EvaluationReport> Evaluate(absl::Span<const int> truth, absl::Span<const float> probabilities,
@@ -522,10 +313,6 @@ json ToJson(const EvaluationReport& report) {
           {"roc", curves}};
 }
 
-absl::StatusOr<EvaluationReport> ReportFromJson(const json& object) {
-  return CatchExceptions("report", [&] { return ReadReport(object); });
-}
-
 double AreaUnder(const std::vector<RocPoint>& curve) {
   double area = 0;
   for (size_t i = 1; i < curve.size(); ++i) {
@@ -533,48 +320,6 @@ double AreaUnder(const std::vector<RocPoint>& curve) {
             (curve[i].true_positive_rate + curve[i - 1].true_positive_rate) / 2;
   }
   return area;
-}
-
-std::string ToText(const EvaluationReport& report) {
-  size_t width = report.weighted_average.label.size();
-  for (const std::string& label : report.labels) {
-    width = std::max(width, Length(label));
-  }
-  std::string text =
-      absl::StrFormat("%s  %9s %9s %9s %9s\n\n", std::string(width, ' '), "precision", "recall", "f1-score", "support");
-  for (const ClassMetrics& row : report.classes) {
-    text += TextRow(row, width);
-  }
-  absl::StrAppendFormat(&text, "\n%s  %9s %9s %9.2f %9d\n", PadLeft("accuracy", width), "", "", report.accuracy,
-                        report.images);
-  text += TextRow(report.macro_average, width);
-  text += TextRow(report.weighted_average, width);
-
-  const size_t k = report.labels.size();
-  std::vector<size_t> columns(k);
-  for (size_t c = 0; c < k; ++c) {
-    columns[c] = Length(report.labels[c]);
-    for (size_t r = 0; r < k; ++r) {
-      columns[c] = std::max(columns[c], absl::StrCat(report.confusion[r * k + c]).size());
-    }
-  }
-  absl::StrAppend(&text, "\nconfusion matrix (rows: true class, columns: predicted class)\n\n", std::string(width, ' '),
-                  " ");
-  for (size_t c = 0; c < k; ++c) {
-    absl::StrAppend(&text, " ", PadLeft(report.labels[c], columns[c]));
-  }
-  text += "\n";
-  for (size_t r = 0; r < k; ++r) {
-    absl::StrAppend(&text, PadLeft(report.labels[r], width), " ");
-    for (size_t c = 0; c < k; ++c) {
-      absl::StrAppend(&text, " ", PadLeft(absl::StrCat(report.confusion[r * k + c]), columns[c]));
-    }
-    text += "\n";
-  }
-  text += "\nROC AUC   ";
-  text += report.roc_auc.has_value() ? absl::StrFormat("%.4f", *report.roc_auc) : "undefined: a class has no images";
-  absl::StrAppendFormat(&text, "\nlog loss  %.4f\n", report.log_loss);
-  return text;
 }
 
 }  // namespace graft

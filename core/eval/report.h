@@ -68,17 +68,8 @@ absl::StatusOr<EvaluationReport> Evaluate(absl::Span<const int> truth, absl::Spa
 inline constexpr size_t kRocPointsInJson = 200;
 nlohmann::json ToJson(const EvaluationReport& report);
 
-// Reads what ToJson writes. Every field must be there, of the right type, size and range, and every score must be the
-// one that the confusion matrix gives, so a damaged file is INVALID_ARGUMENT with the field's name and not a wrong
-// report. Unknown fields are ignored.
-absl::StatusOr<EvaluationReport> ReportFromJson(const nlohmann::json& json);
-
 // The area under a curve by the trapezoidal rule; 0 for an empty one.
 double AreaUnder(const std::vector<RocPoint>& curve);
-
-// The table that scikit-learn's classification_report prints with two digits, then the confusion matrix (rows are true
-// classes), ROC AUC and log loss.
-std::string ToText(const EvaluationReport& report);
 
 }  // namespace graft
 

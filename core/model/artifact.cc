@@ -43,6 +43,28 @@ bool Is(const nlohmann::json& json) {
 std::filesystem::path ModelFile(const std::filesystem::path& folder) { return folder / "model.json"; }
 std::filesystem::path WeightsFile(const std::filesystem::path& folder) { return folder / "model.safetensors"; }
 
+nlohmann::json ToJson(const EpochMetrics& epoch) {
+  return {{"epoch", epoch.epoch},
+          {"loss", Number(epoch.loss)},
+          {"accuracy", Number(epoch.accuracy)},
+          {"validation_loss", Number(epoch.validation_loss)},
+          {"validation_accuracy", Number(epoch.validation_accuracy)},
+          {"seconds", epoch.seconds},
+          {"input_wait_seconds", epoch.input_wait_seconds}};
+}
+
+EpochMetrics EpochMetricsFromJson(const nlohmann::json& json) {
+  EpochMetrics epoch;
+  json.at("epoch").get_to(epoch.epoch);
+  epoch.loss = Number(json.at("loss"));
+  epoch.accuracy = Number(json.at("accuracy"));
+  epoch.validation_loss = Number(json.at("validation_loss"));
+  epoch.validation_accuracy = Number(json.at("validation_accuracy"));
+  json.at("seconds").get_to(epoch.seconds);
+  json.at("input_wait_seconds").get_to(epoch.input_wait_seconds);
+  return epoch;
+}
+
 nlohmann::json ToJson(const TrainingOptions& options) {
   nlohmann::json json = nlohmann::json::object();
   for (const OptionField& field : TrainingOptionFields()) {
@@ -95,13 +117,7 @@ absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& js
 absl::Status SaveModel(const ModelDescription& model, const std::filesystem::path& folder) {
   nlohmann::json history = nlohmann::json::array();
   for (const EpochMetrics& epoch : model.history) {
-    history.push_back({{"epoch", epoch.epoch},
-                       {"loss", Number(epoch.loss)},
-                       {"accuracy", Number(epoch.accuracy)},
-                       {"validation_loss", Number(epoch.validation_loss)},
-                       {"validation_accuracy", Number(epoch.validation_accuracy)},
-                       {"seconds", epoch.seconds},
-                       {"input_wait_seconds", epoch.input_wait_seconds}});
+    history.push_back(ToJson(epoch));
   }
   return WriteSealedJson(ModelFile(folder), {{"name", model.name},
                                              {"version", model.version},
@@ -132,9 +148,7 @@ absl::StatusOr<ModelDescription> LoadModel(const std::filesystem::path& folder) 
     json.at("job_id").get_to(model.job_id);
     json.at("create_time_ms").get_to(model.create_time_ms);
     for (const auto& epoch : json.at("history")) {
-      model.history.push_back({epoch.at("epoch").get<int>(), Number(epoch.at("loss")), Number(epoch.at("accuracy")),
-                               Number(epoch.at("validation_loss")), Number(epoch.at("validation_accuracy")),
-                               epoch.at("seconds").get<double>(), epoch.value("input_wait_seconds", 0.0)});
+      model.history.push_back(EpochMetricsFromJson(epoch));
     }
     json.at("training_seconds").get_to(model.training_seconds);
     return model;

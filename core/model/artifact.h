@@ -44,6 +44,10 @@ struct ModelDescription {
 std::filesystem::path ModelFile(const std::filesystem::path& folder);
 std::filesystem::path WeightsFile(const std::filesystem::path& folder);
 
+nlohmann::json ToJson(const EpochMetrics& epoch);
+// Throws nlohmann's exceptions, as json.at() does: for use within ParseJson.
+EpochMetrics EpochMetricsFromJson(const nlohmann::json& json);
+
 nlohmann::json ToJson(const TrainingOptions& options);
 // DATA_LOSS that names the option: one is missing, unknown, of another type or may not have its value.
 absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& json);

@@ -59,7 +59,7 @@ void AddTicks(Axis& axis, double step);
 
 void DrawTitle(Canvas& canvas, absl::string_view title);
 
-// Grid, frame, ticks and the two axes' names. `names_y` is how far left of the plot the y axis' name stands.
+// Grid, frame, ticks and the two axes' names; that of the y axis stands upright, left of its widest tick.
 void DrawAxes(Canvas& canvas, const Rect& plot, const Axis& x, const Axis& y, absl::string_view x_name,
               absl::string_view y_name);
 

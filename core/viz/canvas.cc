@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
@@ -21,35 +22,14 @@ bool IsFinite(Point p) { return std::isfinite(p.x) && std::isfinite(p.y); }
 // Cairo's fixed-point numbers end at 2^23; beyond them lines wrap round to the other side.
 Point Clamp(Point p) { return {std::clamp(p.x, -1e5, 1e5), std::clamp(p.y, -1e5, 1e5)}; }
 
-// Bytes of the UTF-8 character at the start of `text`; 0 when there is none.
-size_t CharacterBytes(absl::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  if (text.empty()) return 0;
-  if (byte(0) < 0x80) return 1;
-  const size_t size = byte(0) >= 0xC2 && byte(0) < 0xE0   ? 2
-                      : byte(0) >= 0xE0 && byte(0) < 0xF0 ? 3
-                      : byte(0) >= 0xF0 && byte(0) < 0xF5 ? 4
-                                                          : 0;
-  if (size == 0 || text.size() < size) return 0;
-  for (size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  // Overlong forms, surrogates and numbers above U+10FFFF.
-  if ((byte(0) == 0xE0 && byte(1) < 0xA0) || (byte(0) == 0xED && byte(1) > 0x9F) ||
-      (byte(0) == 0xF0 && byte(1) < 0x90) || (byte(0) == 0xF4 && byte(1) > 0x8F)) {
-    return 0;
-  }
-  return size;
-}
-
 // Cairo refuses everything that follows one text that isn't UTF-8, and ends at a NUL.
 std::vector<std::string> Characters(absl::string_view text) {
   std::vector<std::string> characters;
-  while (!text.empty()) {
-    const size_t size = CharacterBytes(text);
-    const bool control = static_cast<unsigned char>(text[0]) < 0x20 || text[0] == 0x7F;
-    characters.push_back(size == 0 || control ? "\uFFFD" : std::string(text.substr(0, size)));
-    text.remove_prefix(std::max<size_t>(size, 1));
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = DecodeUtf8(text, at);
+    const bool shown = point.bytes > 0 && !IsHarmful(point.value);
+    characters.push_back(shown ? std::string(text.substr(at, point.bytes)) : "\uFFFD");
+    at += std::max<size_t>(point.bytes, 1);
   }
   return characters;
 }

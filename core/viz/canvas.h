@@ -54,8 +54,8 @@ struct TextStyle {
 };
 
 // A white picture with a coordinate system in points, the origin top left, y down. Text is DejaVu Sans (or what
-// fontconfig puts in its place). Text that is not UTF-8 and control characters are drawn as U+FFFD; coordinates that
-// are not finite draw nothing. Not thread-safe; several canvases may be drawn on at once.
+// fontconfig puts in its place). Text that is not UTF-8 and harmful code points (core/base/text.h) are drawn as U+FFFD;
+// coordinates that are not finite draw nothing. Not thread-safe; several canvases may be drawn on at once.
 class Canvas {
  public:
   // `width` and `height` in points, `scale` pixels a point. INVALID_ARGUMENT for sizes outside 1 to 16384 pixels.

@@ -1,5 +1,6 @@
-// What each RPC does, without gRPC: a handler is a function of what the server has, the request and the response. Tests
-// call them so. Services (services.cc) give each a line.
+// What each RPC does, without gRPC: a handler is a function of what the server has, the call, the request and the response,
+// and for a stream it makes the source or the sink of its messages (rpc/stream.h). Handlers run on a pool. Tests call them
+// without a channel; services.cc gives each a line.
 #ifndef GRAFT_SERVER_HANDLERS_HANDLERS_H_
 #define GRAFT_SERVER_HANDLERS_HANDLERS_H_
 
@@ -10,27 +11,24 @@
 #include "absl/status/statusor.h"
 #include "core/infer/batcher.h"
 #include "core/infer/engine.h"
+#include "core/store/data_folder.h"
 #include "graft/v1/datasets.pb.h"
 #include "graft/v1/jobs.pb.h"
 #include "graft/v1/models.pb.h"
 #include "graft/v1/prediction.pb.h"
 #include "graft/v1/server.pb.h"
 #include "server/call.h"
-#include "server/catalog.h"
 #include "server/jobs/job_manager.h"
+#include "server/model_cache.h"
 #include "server/options.h"
+#include "server/rpc/stream.h"
 
 namespace graft {
-
-template <typename Response>
-class StreamSource;
-template <typename Request, typename Response>
-class StreamSink;
 
 // What handlers work with; all thread-safe, all longer-lived than any call.
 struct Deps {
   const ServerOptions* options = nullptr;
-  Catalog* catalog = nullptr;
+  DataFolder* data = nullptr;
   JobManager* jobs = nullptr;
   Engine* engine = nullptr;
   ModelCache* models = nullptr;
@@ -72,17 +70,12 @@ std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Dep
 absl::Status GetStatus(const Deps& deps, const Call& call, const v1::GetStatusRequest& request,
                        v1::ServerStatus* response);
 
-// Prediction: answers later. `request` must live until `done` is called; work whose caller has gone (`abandoned`) isn't
-// begun.
+// Prediction: answers later, on another thread: it waits neither for a model nor for the network. `call` and `request`
+// must live until `done` is called; work whose caller has gone isn't begun.
 void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& request,
               const std::function<void(absl::StatusOr<v1::ClassifyResponse>)>& done);
 void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done);
-
-// Page sizes of List calls: 0 is 50, more than 1,000 is 1,000; INVALID_ARGUMENT below 0.
-absl::StatusOr<int> PageSize(int requested);
-// A page token is the offset into the sorted list; INVALID_ARGUMENT when it isn't one that we gave out.
-absl::StatusOr<int64_t> PageToken(const std::string& token);
 
 }  // namespace graft
 

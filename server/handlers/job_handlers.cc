@@ -1,117 +1,48 @@
 #include <algorithm>
-#include <system_error>
+#include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "convert/convert.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
+#include "jobs/kind.h"
+#include "jobs/to_proto.h"
 #include "server/handlers/handlers.h"
-#include "server/rpc/reactors.h"
+#include "server/handlers/paging.h"
 
 namespace graft {
 namespace {
 
-bool HasWeights(const Deps& deps, absl::string_view trunk) {
-  std::error_code error;
-  return std::filesystem::exists(deps.options->weights_dir / absl::StrCat(trunk, ".safetensors"), error);
-}
+constexpr size_t kMaxId = 128;
 
-absl::Status CheckWeights(const Deps& deps, absl::string_view trunk) {
-  if (HasWeights(deps, trunk)) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the weights of ", trunk, " are missing from ", deps.options->weights_dir.string(),
-                   "; run deploy/fetch-weights --out ", deps.options->weights_dir.string()));
-}
-
-absl::Status CheckDataset(const Deps& deps, const std::string& name) {
-  absl::Status status = deps.catalog->GetDataset(name).status();
-  if (absl::IsNotFound(status)) {
-    if (const std::string maker = deps.jobs->MakerOfDataset(name); !maker.empty()) {
-      return absl::NotFoundError(
-          absl::StrCat("dataset: '", name, "' isn't ready: ", maker, " is making it; wait for that"));
+absl::StatusOr<JobState> FromProto(v1::JobState state) {
+  for (const JobState known :
+       {JobState::kQueued, JobState::kRunning, JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {
+    if (ToProto(known) == state) {
+      return known;
     }
   }
-  return status;
+  return InvalidField("states", absl::StrCat(static_cast<int>(state), " is no state of a job"));
 }
 
-absl::Status ResolveSplit(const Deps& deps, v1::SplitSpec* split) {
-  GRAFT_RETURN_IF_ERROR(CheckName("split.dataset", split->dataset()));
-  GRAFT_RETURN_IF_ERROR(FromProto(*split).status());
-  switch (split->source_case()) {
-    case v1::SplitSpec::kFolder: {
-      GRAFT_ASSIGN_OR_RETURN(const std::filesystem::path folder,
-                             CheckAllowedFolder("split.folder", split->folder(), deps.options->allow_dirs));
-      split->set_folder(folder.string());
-      break;
+absl::StatusOr<JobFilter> ToFilter(const v1::ListJobsRequest& request) {
+  JobFilter filter;
+  for (const int number : request.states()) {
+    GRAFT_ASSIGN_OR_RETURN(const JobState state, FromProto(static_cast<v1::JobState>(number)));
+    filter.states.push_back(state);
+  }
+  if (!request.kind().empty()) {
+    const absl::StatusOr<const JobKind*> kind = FindJobKind(request.kind());
+    if (!kind.ok()) {
+      return absl::InvalidArgumentError(kind.status().message());
     }
-    case v1::SplitSpec::kUploadId:
-      GRAFT_RETURN_IF_ERROR(deps.catalog->UploadFolder(split->upload_id()).status());
-      break;
-    case v1::SplitSpec::SOURCE_NOT_SET:
-      return InvalidField("split.source", "not set; give a folder on the server or an upload_id");
+    filter.kind = request.kind();
   }
-  if (deps.catalog->HasDataset(split->dataset())) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("split.dataset: there is a '", split->dataset(), "' already; delete it or choose another name"));
-  }
-  if (split->label_rule() == v1::LABEL_RULE_UNSPECIFIED) {
-    split->set_label_rule(v1::LABEL_RULE_FILENAME);
-  }
-  if (split->copy_mode() == v1::COPY_MODE_UNSPECIFIED) {
-    split->set_copy_mode(v1::COPY_MODE_COPY);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ResolveTrain(const Deps& deps, v1::TrainSpec* train) {
-  GRAFT_RETURN_IF_ERROR(CheckName("train.model", train->model()));
-  GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(train->variant()));
-  GRAFT_ASSIGN_OR_RETURN(TrainingOptions options, FromProto(train->options(), variant->defaults));
-  GRAFT_RETURN_IF_ERROR(CheckDataset(deps, train->dataset()));
-  GRAFT_ASSIGN_OR_RETURN(const v1::Dataset dataset, deps.catalog->GetDataset(train->dataset()));
-  GRAFT_RETURN_IF_ERROR(DescribeVariant(*variant, options, dataset.classes_size()).status());
-  if (variant->trunk != nullptr) {
-    GRAFT_RETURN_IF_ERROR(CheckWeights(deps, variant->trunk->name));
-  }
-  options.preprocessing = ResolvePreprocessing(options.preprocessing, variant->trunk);
-  if (options.threads == 0) {
-    options.threads = deps.options->threads;
-  }
-  *train->mutable_options() = ToProto(options);
-  return absl::OkStatus();
-}
-
-absl::Status ResolveExtractFeatures(const Deps& deps, v1::ExtractFeaturesSpec* extract) {
-  GRAFT_RETURN_IF_ERROR(CheckDataset(deps, extract->dataset()));
-  if (extract->trunk().empty()) {
-    extract->set_trunk("vgg16");
-  }
-  GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(extract->trunk()));
-  GRAFT_RETURN_IF_ERROR(CheckWeights(deps, extract->trunk()));
-  TrainingOptions options;  // for their ranges
-  options.image_size = extract->image_size() == 0 ? options.image_size : extract->image_size();
-  GRAFT_RETURN_IF_ERROR(options.Validate());
-  GRAFT_ASSIGN_OR_RETURN(const Preprocessing preprocessing, FromProto(extract->preprocessing()));
-  GRAFT_RETURN_IF_ERROR(FromProto(extract->interpolation()).status());
-  extract->set_image_size(options.image_size);
-  extract->set_preprocessing(ToProto(ResolvePreprocessing(preprocessing, trunk)));
-  return absl::OkStatus();
-}
-
-absl::Status ResolveEvaluate(const Deps& deps, v1::EvaluateSpec* evaluate) {
-  GRAFT_ASSIGN_OR_RETURN(const int version,
-                         deps.catalog->ResolveVersion(evaluate->model().name(), evaluate->model().version()));
-  GRAFT_ASSIGN_OR_RETURN(const v1::Model model, deps.catalog->GetModel(evaluate->model().name(), version));
-  evaluate->mutable_model()->set_version(version);
-  if (evaluate->dataset().empty()) {
-    evaluate->set_dataset(model.dataset());
-  }
-  GRAFT_ASSIGN_OR_RETURN(const Part part, FromProto(evaluate->part()));
-  evaluate->set_part(ToProto(part));
-  return CheckDataset(deps, evaluate->dataset());
+  GRAFT_RETURN_IF_ERROR(CheckText("dataset", request.dataset(), kMaxId));
+  GRAFT_RETURN_IF_ERROR(CheckText("model", request.model(), kMaxId));
+  filter.dataset = request.dataset();
+  filter.model = request.model();
+  return filter;
 }
 
 class JobEventSource : public StreamSource<v1::JobEvent> {
@@ -125,6 +56,11 @@ class JobEventSource : public StreamSource<v1::JobEvent> {
 
   absl::StatusOr<State> Next(const std::function<void()>& wake, v1::JobEvent* out) override {
     if (subscription_ == 0) {
+      if (after_ < 0) {
+        return InvalidField("after_sequence", absl::StrCat(after_, " is negative; use 0 for all events"));
+      }
+      GRAFT_ASSIGN_OR_RETURN(const JobRecord record, jobs_->Get(id_));
+      kind_ = record.job.kind;
       GRAFT_ASSIGN_OR_RETURN(subscription_, jobs_->Subscribe(id_, wake));
     }
     if (next_ == page_.events.size()) {
@@ -137,8 +73,9 @@ class JobEventSource : public StreamSource<v1::JobEvent> {
         return page_.ended ? State::kEnd : State::kWait;
       }
     }
-    *out = std::move(page_.events[next_++]);
-    after_ = out->sequence();
+    const JobEvent& event = page_.events[next_++];
+    *out = ToProto(id_, kind_, event);
+    after_ = event.sequence;
     return State::kItem;
   }
 
@@ -150,6 +87,7 @@ class JobEventSource : public StreamSource<v1::JobEvent> {
  private:
   JobManager* const jobs_;
   const std::string id_;
+  std::string kind_;
   int64_t after_;
   int64_t subscription_ = 0;
   JobManager::EventPage page_;
@@ -158,99 +96,61 @@ class JobEventSource : public StreamSource<v1::JobEvent> {
 
 }  // namespace
 
-absl::StatusOr<int> PageSize(int requested) {
-  constexpr int kDefault = 50;
-  constexpr int kMost = 1000;
-  if (requested < 0) {
-    return InvalidField("page_size", absl::StrCat(requested, " is negative; use 1 to 1,000, or 0 for 50"));
-  }
-  return requested == 0 ? kDefault : std::min(requested, kMost);
-}
-
-absl::StatusOr<int64_t> PageToken(const std::string& token) {
-  int64_t value = 0;
-  if (!token.empty() && (!absl::SimpleAtoi(token, &value) || value < 1)) {
-    return InvalidField("page_token", "isn't one that this server gave out; take next_page_token from the last answer");
-  }
-  return value;
-}
-
 absl::Status SubmitJob(const Deps& deps, const Call&, const v1::SubmitJobRequest& request, v1::Job* response) {
-  constexpr size_t kMaxRequestId = 128;
-  const std::string& id = request.request_id();
-  if (id.size() > kMaxRequestId ||
-      !std::all_of(id.begin(), id.end(), [](unsigned char c) { return absl::ascii_isprint(c); })) {
-    return InvalidField("request_id", "longer than 128 characters or not printable; a UUID is a good one");
-  }
-  GRAFT_ASSIGN_OR_RETURN(const std::optional<v1::Job> earlier, deps.jobs->FindRequest(id, request.spec()));
+  GRAFT_RETURN_IF_ERROR(CheckText("request_id", request.request_id(), kMaxId));
+  const std::string submitted = Sha256Hex(absl::string_view(request.spec().SerializeAsString()));
+  GRAFT_ASSIGN_OR_RETURN(const std::optional<JobRecord> earlier,
+                         deps.jobs->FindRequest(request.request_id(), submitted));
   if (earlier.has_value()) {
-    *response = *earlier;
+    *response = ToProto(*earlier);
     return absl::OkStatus();
   }
-  v1::JobSpec spec = request.spec();
-  int newest_version = 0;
-  switch (spec.kind_case()) {
-    case v1::JobSpec::kSplit:
-      GRAFT_RETURN_IF_ERROR(ResolveSplit(deps, spec.mutable_split()));
-      break;
-    case v1::JobSpec::kTrain:
-      GRAFT_RETURN_IF_ERROR(ResolveTrain(deps, spec.mutable_train()));
-      newest_version = deps.catalog->NewestVersion(spec.train().model());
-      break;
-    case v1::JobSpec::kExtractFeatures:
-      GRAFT_RETURN_IF_ERROR(ResolveExtractFeatures(deps, spec.mutable_extract_features()));
-      break;
-    case v1::JobSpec::kEvaluate:
-      GRAFT_RETURN_IF_ERROR(ResolveEvaluate(deps, spec.mutable_evaluate()));
-      break;
-    case v1::JobSpec::KIND_NOT_SET:
-      return InvalidField("spec", "not set; give split, train, extract_features or evaluate");
-  }
+  GRAFT_ASSIGN_OR_RETURN(const JobKind* kind, KindOf(request.spec()));
+  ResolveContext context;
+  context.data = deps.data;
+  context.allow_dirs = deps.options->allow_dirs;
+  context.weights_dir = deps.options->weights_dir;
+  context.threads = deps.options->threads;
+  context.maker = [&](const Resource& resource) { return deps.jobs->MakerOf(resource); };
+  GRAFT_ASSIGN_OR_RETURN(ResolvedJob job, kind->Resolve(context, request.spec()));
   if (request.validate_only()) {
-    *response->mutable_spec() = spec;
-    return absl::OkStatus();
+    return kind->SpecToProto(job.spec, response->mutable_spec());
   }
-  GRAFT_ASSIGN_OR_RETURN(*response, deps.jobs->Submit(id, request.spec(), spec, newest_version));
+  const bool makes_model = job.makes.has_value() && job.makes->type == Resource::Type::kModel;
+  const int newest_version = makes_model ? deps.data->NewestVersion(job.makes->name) : 0;
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record,
+                         deps.jobs->Submit(request.request_id(), submitted, std::move(job), newest_version));
+  *response = ToProto(record);
   return absl::OkStatus();
 }
 
 absl::Status GetJob(const Deps& deps, const Call&, const v1::GetJobRequest& request, v1::Job* response) {
-  GRAFT_ASSIGN_OR_RETURN(*response, deps.jobs->Get(request.id()));
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, deps.jobs->Get(request.id()));
+  *response = ToProto(record);
   return absl::OkStatus();
 }
 
 absl::Status ListJobs(const Deps& deps, const Call&, const v1::ListJobsRequest& request,
                       v1::ListJobsResponse* response) {
-  JobFilter filter;
+  GRAFT_ASSIGN_OR_RETURN(JobFilter filter, ToFilter(request));
   GRAFT_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   // The token is the number of the last job shown: new jobs don't shift the pages.
   GRAFT_ASSIGN_OR_RETURN(filter.before, PageToken(request.page_token()));
-  for (const int state : request.states()) {
-    filter.states.push_back(static_cast<v1::JobState>(state));
-  }
-  if (!request.kind().empty() && request.kind() != "split" && request.kind() != "train" &&
-      request.kind() != "extract_features" && request.kind() != "evaluate") {
-    return InvalidField(
-        "kind", absl::StrCat("'", request.kind(), "' is unknown; use split, train, extract_features or evaluate"));
-  }
-  filter.kind = request.kind();
-  filter.dataset = request.dataset();
-  filter.model = request.model();
   filter.limit = page_size + 1;
-  GRAFT_ASSIGN_OR_RETURN(std::vector<v1::Job> jobs, deps.jobs->List(filter));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<JobRecord> jobs, deps.jobs->List(filter));
   if (static_cast<int>(jobs.size()) > page_size) {
     jobs.pop_back();
-    GRAFT_ASSIGN_OR_RETURN(const int64_t last, ParseJobId(jobs.back().id()));
-    response->set_next_page_token(absl::StrCat(last));
+    response->set_next_page_token(absl::StrCat(jobs.back().number));
   }
-  for (v1::Job& job : jobs) {
-    *response->add_jobs() = std::move(job);
+  for (const JobRecord& job : jobs) {
+    *response->add_jobs() = ToProto(job);
   }
   return absl::OkStatus();
 }
 
 absl::Status CancelJob(const Deps& deps, const Call&, const v1::CancelJobRequest& request, v1::Job* response) {
-  GRAFT_ASSIGN_OR_RETURN(*response, deps.jobs->Cancel(request.id()));
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, deps.jobs->Cancel(request.id()));
+  *response = ToProto(record);
   return absl::OkStatus();
 }
 

@@ -1,40 +1,30 @@
-#include <unistd.h>
-
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
-#include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "convert/convert.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/kernels/conv3x3.h"
+#include "core/base/text.h"
+#include "core/store/names.h"
 #include "server/handlers/handlers.h"
-#include "server/rpc/reactors.h"
+#include "server/handlers/paging.h"
 
 namespace graft {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr char kVersion[] = "0.1.0";
-
 // A model's files, each as its path and then its bytes.
 class ModelFileSource : public StreamSource<v1::DownloadModelResponse> {
  public:
-  ModelFileSource(const Catalog* catalog, v1::DownloadModelRequest request)
-      : catalog_(catalog), request_(std::move(request)) {}
+  ModelFileSource(const DataFolder* data, v1::ModelRef model) : data_(data), model_(std::move(model)) {}
 
   absl::StatusOr<State> Next(const std::function<void()>&, v1::DownloadModelResponse* out) override {
     if (folder_.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(folder_, catalog_->ModelFolder(request_.model().name(), request_.model().version()));
-      std::error_code error;
-      for (fs::recursive_directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
-        if (it->is_regular_file(error)) {
-          files_.push_back(it->path());
-        }
-      }
-      std::sort(files_.begin(), files_.end());
+      GRAFT_ASSIGN_OR_RETURN(ModelRef ref, FromProto(model_));
+      GRAFT_ASSIGN_OR_RETURN(ref.version, data_->ResolveVersion(ref));  // the same one all along
+      GRAFT_ASSIGN_OR_RETURN(files_, data_->ModelFiles(ref));
+      folder_ = data_->Model(ref.name, ref.version);
     }
     if (in_.is_open()) {
       constexpr size_t kChunk = 1 << 18;
@@ -42,6 +32,9 @@ class ModelFileSource : public StreamSource<v1::DownloadModelResponse> {
       chunk->resize(kChunk);
       in_.read(chunk->data(), kChunk);
       chunk->resize(static_cast<size_t>(in_.gcount()));
+      if (in_.bad()) {
+        return absl::DataLossError(absl::StrCat("model: cannot read '", files_[next_ - 1], "' of ", model_.name()));
+      }
       if (!chunk->empty()) {
         return State::kItem;
       }
@@ -51,32 +44,24 @@ class ModelFileSource : public StreamSource<v1::DownloadModelResponse> {
     if (next_ == files_.size()) {
       return State::kEnd;
     }
-    const fs::path& file = files_[next_++];
+    const std::string& file = files_[next_++];
     in_.clear();
-    in_.open(file, std::ios::binary);
+    in_.open(folder_ / file, std::ios::binary);
     if (!in_) {
-      return absl::NotFoundError(absl::StrCat("model: ", request_.model().name(), " was deleted during the download"));
+      return absl::NotFoundError(absl::StrCat("model: ", model_.name(), " was deleted during the download"));
     }
-    out->set_path(file.lexically_relative(folder_).generic_string());
+    out->set_path(file);
     return State::kItem;
   }
 
  private:
-  const Catalog* const catalog_;
-  const v1::DownloadModelRequest request_;
-  fs::path folder_;
-  std::vector<fs::path> files_;
+  const DataFolder* const data_;
+  const v1::ModelRef model_;
+  std::filesystem::path folder_;
+  std::vector<std::string> files_;
   size_t next_ = 0;
   std::ifstream in_;
 };
-
-int64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t size = 0;
-  int64_t resident = 0;
-  statm >> size >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
-}
 
 }  // namespace
 
@@ -89,13 +74,16 @@ absl::Status ListVariants(const Deps&, const Call&, const v1::ListVariantsReques
 }
 
 absl::Status GetVariant(const Deps&, const Call&, const v1::GetVariantRequest& request, v1::Variant* response) {
+  GRAFT_RETURN_IF_ERROR(CheckText("name", request.name(), 100));
   GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(request.name()));
   *response = ToProto(*variant);
   return absl::OkStatus();
 }
 
 absl::Status GetModel(const Deps& deps, const Call&, const v1::GetModelRequest& request, v1::Model* response) {
-  GRAFT_ASSIGN_OR_RETURN(*response, deps.catalog->GetModel(request.model().name(), request.model().version()));
+  GRAFT_ASSIGN_OR_RETURN(const ModelRef ref, FromProto(request.model()));
+  GRAFT_ASSIGN_OR_RETURN(const ModelEntry entry, deps.data->ShowModel(ref));
+  *response = ToProto(entry);
   return absl::OkStatus();
 }
 
@@ -103,7 +91,10 @@ absl::Status ListModels(const Deps& deps, const Call&, const v1::ListModelsReque
                         v1::ListModelsResponse* response) {
   GRAFT_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   GRAFT_ASSIGN_OR_RETURN(const int64_t offset, PageToken(request.page_token()));
-  auto versions = deps.catalog->ModelVersions();
+  if (!request.name().empty()) {
+    GRAFT_RETURN_IF_ERROR(CheckName("name", request.name()));
+  }
+  std::vector<std::pair<std::string, int>> versions = deps.data->ModelVersions();
   if (!request.name().empty()) {
     versions.erase(
         std::remove_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first != request.name(); }),
@@ -114,77 +105,43 @@ absl::Status ListModels(const Deps& deps, const Call&, const v1::ListModelsReque
       response->set_next_page_token(absl::StrCat(i));
       break;
     }
-    absl::StatusOr<v1::Model> model = deps.catalog->GetModel(versions[i].first, versions[i].second);
-    if (absl::IsNotFound(model.status())) {
+    const absl::StatusOr<ModelEntry> entry = deps.data->ShowModel({versions[i].first, versions[i].second, ""});
+    if (!entry.ok()) {
       continue;  // deleted meanwhile
     }
-    GRAFT_RETURN_IF_ERROR(model.status());
-    model->clear_layers();
+    v1::Model& model = *response->add_models();
+    model = ToProto(*entry);
+    model.clear_layers();
     // The last epoch is what a list shows.
-    if (model->history_size() > 1) {
-      model->mutable_history()->DeleteSubrange(0, model->history_size() - 1);
+    if (model.history_size() > 1) {
+      model.mutable_history()->DeleteSubrange(0, model.history_size() - 1);
     }
-    for (v1::EvaluateResult& evaluation : *model->mutable_evaluations()) {
+    for (v1::EvaluateResult& evaluation : *model.mutable_evaluations()) {
       evaluation.mutable_report()->clear_confusion();
     }
-    *response->add_models() = *std::move(model);
   }
   return absl::OkStatus();
 }
 
 absl::Status DeleteModel(const Deps& deps, const Call&, const v1::DeleteModelRequest& request,
                          v1::DeleteModelResponse* response) {
-  const v1::ModelRef& model = request.model();
-  if (request.all_versions() == (model.version() != 0)) {
+  GRAFT_ASSIGN_OR_RETURN(const ModelRef ref, FromProto(request.model()));
+  if (request.all_versions() == (ref.version != 0 || !ref.alias.empty())) {
     return InvalidField("model.version", "give the version to delete, or all_versions, and not both");
   }
-  if (const std::string user = deps.jobs->UserOfModel(model.name(), model.version()); !user.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("model: ", user, " uses '", model.name(), "'; wait for it or cancel it first"));
-  }
-  GRAFT_ASSIGN_OR_RETURN(const int deleted, deps.catalog->DeleteModel(model.name(), model.version()));
-  deps.models->Drop(model.name(), model.version());
-  response->set_deleted(deleted);
-  return absl::OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const int resolved, deps.data->ResolveVersion(ref));
+  const int version = request.all_versions() ? 0 : resolved;
+  return deps.jobs->WhileUnused({Resource::Type::kModel, ref.name, version}, [&]() -> absl::Status {
+    GRAFT_ASSIGN_OR_RETURN(const int deleted, deps.data->DeleteModel(ref.name, version));
+    deps.models->Drop(ref.name, version);
+    response->set_deleted(deleted);
+    return absl::OkStatus();
+  });
 }
 
 std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps, const Call&,
                                                                        const v1::DownloadModelRequest& request) {
-  return std::make_unique<ModelFileSource>(deps.catalog, request);
-}
-
-absl::Status GetStatus(const Deps& deps, const Call&, const v1::GetStatusRequest&, v1::ServerStatus* response) {
-  response->set_version(kVersion);
-  *response->mutable_start_time() = ToTimestamp(deps.start_time_ms);
-  response->set_jobs_running(deps.jobs->running());
-  response->set_jobs_queued(deps.jobs->queued());
-  response->set_max_running_jobs(deps.jobs->max_running());
-  response->set_datasets(static_cast<int32_t>(deps.catalog->DatasetNames().size()));
-  response->set_models(static_cast<int32_t>(deps.catalog->ModelVersions().size()));
-  for (const std::string& name : deps.models->names()) {
-    response->add_loaded(name);
-  }
-  for (const std::string& name : deps.engine->loaded_trunks()) {
-    response->add_loaded(name);
-  }
-  std::error_code error;
-  const fs::path weights = deps.options->weights_dir / "vgg16.safetensors";
-  if (fs::exists(weights, error)) {
-    response->add_trunks("vgg16");
-  } else {
-    response->set_hint(absl::StrCat("the VGG16 weights are missing: run deploy/fetch-weights --out ",
-                                    deps.options->weights_dir.string()));
-  }
-  response->set_device(deps.engine->device());
-  response->set_threads(deps.options->threads);
-  response->set_torch_version(deps.engine->version());
-  response->set_instruction_set(kernels::IsaName(kernels::BestIsa()));
-  response->set_convolution(deps.options->convolution);
-  response->set_resident_bytes(ResidentBytes());
-  for (const fs::path& folder : deps.options->allow_dirs) {
-    response->add_allowed_folders(folder.string());
-  }
-  return absl::OkStatus();
+  return std::make_unique<ModelFileSource>(deps.data, request.model());
 }
 
 }  // namespace graft

@@ -51,43 +51,104 @@ std::vector<float> Pool(const std::vector<float>& values, size_t channels, bool 
   return pooled;
 }
 
+// Done with what a function makes, or with what it throws: an answer is made on threads that aren't the caller's.
+template <typename Response, typename Fn>
+void Answer(const std::function<void(absl::StatusOr<Response>)>& done, Fn&& make) {
+  done(CatchExceptions("internal error", std::forward<Fn>(make)));
+}
+
+// Begins what will call `done`; what it returns, or throws, when it couldn't goes to `done` here.
+template <typename Result, typename Fn>
+void OrElse(const std::function<void(absl::StatusOr<Result>)>& done, Fn&& begin) {
+  const absl::Status status = CatchExceptions("internal error", std::forward<Fn>(begin));
+  if (!status.ok()) {
+    done(status);
+  }
+}
+
+// What runs an image for ExtractFeatures.
 struct Extraction {
   std::shared_ptr<const BatchRunner> runner;
   Preprocessing preprocessing = Preprocessing::kAuto;
 };
+using FoundExtraction = std::function<void(absl::StatusOr<Extraction>)>;
 
-// The same settings give the same runner, so that their images share batches.
-absl::StatusOr<Extraction> FindExtractor(const Deps& deps, const v1::ExtractFeaturesRequest& request) {
-  std::string trunk_name = request.trunk();
+// Each of these that returns a Status calls `found` or `done` later when that is OK, and never otherwise.
+
+absl::Status FindExtractor(const Deps& deps, const Call& call, absl::string_view trunk_name,
+                           const TrainingOptions& options, const FoundExtraction& found) {
+  GRAFT_RETURN_IF_ERROR(options.Validate());
+  GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(trunk_name));
+  const Preprocessing preprocessing = ResolvePreprocessing(options.preprocessing, trunk);
+  deps.models->GetExtractor({std::string(trunk_name), options.image_size, preprocessing, options.interpolation},
+                            call.cancelled,
+                            [found, preprocessing](absl::StatusOr<std::shared_ptr<const BatchRunner>> runner) {
+                              if (runner.ok()) {
+                                found(Extraction{*std::move(runner), preprocessing});
+                              } else {
+                                found(runner.status());
+                              }
+                            });
+  return absl::OkStatus();
+}
+
+// The trunk that the request names, with the settings that it gives.
+absl::StatusOr<TrainingOptions> OwnSettings(const v1::ExtractFeaturesRequest& request) {
   TrainingOptions options;
   GRAFT_ASSIGN_OR_RETURN(options.preprocessing, FromProto(request.preprocessing()));
   GRAFT_ASSIGN_OR_RETURN(options.interpolation, FromProto(request.interpolation()));
   if (request.image_size() != 0) {
     options.image_size = request.image_size();
   }
-  if (request.has_model()) {
-    GRAFT_ASSIGN_OR_RETURN(const auto model, deps.models->Get(request.model().name(), request.model().version()));
-    GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model->description.variant));
-    if (variant->trunk == nullptr) {
-      return InvalidField("model", absl::StrCat("'", request.model().name(), "' is a ", variant->name,
-                                                ", which has no trunk to extract features with; use trunk vgg16"));
-    }
-    if (request.image_size() != 0 || request.preprocessing() != v1::PREPROCESSING_UNSPECIFIED ||
-        request.interpolation() != v1::INTERPOLATION_UNSPECIFIED) {
-      return InvalidField("model", "a model has its own image_size, preprocessing and interpolation; leave them unset");
-    }
-    trunk_name = std::string(variant->trunk->name);
-    options = model->description.options;
-  } else if (!request.has_trunk()) {
+  if (!request.has_trunk() && !request.has_model()) {
     return InvalidField("source", "not set; give a trunk (vgg16) or a model");
   }
-  GRAFT_RETURN_IF_ERROR(options.Validate());
-  GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(trunk_name));
-  Extraction extraction;
-  extraction.preprocessing = ResolvePreprocessing(options.preprocessing, trunk);
-  GRAFT_ASSIGN_OR_RETURN(extraction.runner, deps.engine->Extractor(trunk_name, options.image_size,
-                                                                   extraction.preprocessing, options.interpolation));
-  return extraction;
+  return options;
+}
+
+// The trunk below a model, with the model's settings.
+absl::StatusOr<const TrunkInfo*> TrunkOfModel(const v1::ExtractFeaturesRequest& request, const LoadedModel& model) {
+  GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model.description.variant));
+  if (variant->trunk == nullptr) {
+    return InvalidField("model", absl::StrCat("'", request.model().name(), "' is a ", variant->name,
+                                              ", which has no trunk to extract features with; use trunk vgg16"));
+  }
+  if (request.image_size() != 0 || request.preprocessing() != v1::PREPROCESSING_UNSPECIFIED ||
+      request.interpolation() != v1::INTERPOLATION_UNSPECIFIED) {
+    return InvalidField("model", "a model has its own image_size, preprocessing and interpolation; leave them unset");
+  }
+  return variant->trunk;
+}
+
+absl::Status FindExtraction(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
+                            const FoundExtraction& found) {
+  GRAFT_ASSIGN_OR_RETURN(const TrainingOptions own, OwnSettings(request));
+  if (!request.has_model()) {
+    return FindExtractor(deps, call, request.trunk(), own, found);
+  }
+  deps.models->GetModel(request.model().name(), request.model().version(), call.cancelled,
+                        [&deps, &call, &request, found](absl::StatusOr<std::shared_ptr<const LoadedModel>> model) {
+                          OrElse(found, [&]() -> absl::Status {
+                            GRAFT_RETURN_IF_ERROR(model.status());
+                            GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, TrunkOfModel(request, **model));
+                            return FindExtractor(deps, call, trunk->name, (*model)->description.options, found);
+                          });
+                        });
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::ExtractFeaturesResponse> ToResponse(const Extraction& extraction, v1::Pooling pooling,
+                                                       std::vector<float> features) {
+  std::vector<int64_t> shape = extraction.runner->output_shape();
+  if (pooling != v1::POOLING_NONE) {
+    features = Pool(features, static_cast<size_t>(shape.back()), pooling == v1::POOLING_AVERAGE);
+    shape = {shape.back()};
+  }
+  v1::ExtractFeaturesResponse response;
+  response.mutable_values()->Assign(features.begin(), features.end());
+  response.mutable_shape()->Assign(shape.begin(), shape.end());
+  response.set_preprocessing(ToProto(extraction.preprocessing));
+  return response;
 }
 
 }  // namespace
@@ -98,25 +159,21 @@ void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& req
     done(InvalidField("top_k", absl::StrCat(request.top_k(), " is negative; use 1 or more, or 0 for all")));
     return;
   }
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> found =
-      deps.models->Get(request.model().name(), request.model().version());
-  if (!found.ok()) {
-    done(found.status());
-    return;
-  }
-  const std::shared_ptr<const LoadedModel> model = *std::move(found);
-  absl::Status status =
-      deps.batcher->Submit({model->classifier, ImageBytes(request.image()), call.cancelled,
-                            [model, done, top_k = request.top_k()](absl::StatusOr<std::vector<float>> probabilities) {
-                              if (probabilities.ok()) {
-                                done(ToResponse(*model, *probabilities, top_k));
-                              } else {
-                                done(Annotate(probabilities.status(), "image"));
-                              }
-                            }});
-  if (!status.ok()) {
-    done(std::move(status));
-  }
+  deps.models->GetModel(
+      request.model().name(), request.model().version(), call.cancelled,
+      [&deps, &call, &request, done](absl::StatusOr<std::shared_ptr<const LoadedModel>> model) {
+        OrElse(done, [&]() -> absl::Status {
+          GRAFT_RETURN_IF_ERROR(model.status());
+          return deps.batcher->Submit(
+              {(*model)->classifier, ImageBytes(request.image()), call.cancelled,
+               [model = *model, done, top_k = request.top_k()](absl::StatusOr<std::vector<float>> probabilities) {
+                 Answer(done, [&]() -> absl::StatusOr<v1::ClassifyResponse> {
+                   GRAFT_RETURN_IF_ERROR(Annotate(probabilities.status(), "image"));
+                   return ToResponse(*model, *probabilities, top_k);
+                 });
+               }});
+        });
+      });
 }
 
 void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
@@ -126,33 +183,20 @@ void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeatur
     done(InvalidField("pooling", absl::StrCat(static_cast<int>(pooling), " is unknown; use none, average or max")));
     return;
   }
-  absl::StatusOr<Extraction> extraction = FindExtractor(deps, request);
-  if (!extraction.ok()) {
-    done(extraction.status());
-    return;
-  }
-  absl::Status status =
-      deps.batcher->Submit({extraction->runner, ImageBytes(request.image()), call.cancelled,
-                            [extraction = *extraction, pooling, done](absl::StatusOr<std::vector<float>> features) {
-                              if (!features.ok()) {
-                                done(Annotate(features.status(), "image"));
-                                return;
-                              }
-                              std::vector<int64_t> shape = extraction.runner->output_shape();
-                              if (pooling != v1::POOLING_NONE) {
-                                *features =
-                                    Pool(*features, static_cast<size_t>(shape.back()), pooling == v1::POOLING_AVERAGE);
-                                shape = {shape.back()};
-                              }
-                              v1::ExtractFeaturesResponse response;
-                              response.mutable_values()->Assign(features->begin(), features->end());
-                              response.mutable_shape()->Assign(shape.begin(), shape.end());
-                              response.set_preprocessing(ToProto(extraction.preprocessing));
-                              done(std::move(response));
-                            }});
-  if (!status.ok()) {
-    done(std::move(status));
-  }
+  const FoundExtraction found = [&deps, &call, &request, pooling, done](absl::StatusOr<Extraction> extraction) {
+    OrElse(done, [&]() -> absl::Status {
+      GRAFT_RETURN_IF_ERROR(extraction.status());
+      return deps.batcher->Submit(
+          {extraction->runner, ImageBytes(request.image()), call.cancelled,
+           [extraction = *extraction, pooling, done](absl::StatusOr<std::vector<float>> features) {
+             Answer(done, [&]() -> absl::StatusOr<v1::ExtractFeaturesResponse> {
+               GRAFT_RETURN_IF_ERROR(Annotate(features.status(), "image"));
+               return ToResponse(extraction, pooling, *std::move(features));
+             });
+           }});
+    });
+  };
+  OrElse(done, [&] { return FindExtraction(deps, call, request, found); });
 }
 
 }  // namespace graft

@@ -1,523 +1,1018 @@
 #include "server/jobs/job_manager.h"
 
 #include <algorithm>
-#include <optional>
+#include <random>
 #include <system_error>
-#include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "convert/convert.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "core/base/failpoint.h"
 #include "core/base/file.h"
-#include "core/base/sha256.h"
 #include "core/base/status.h"
-#include "server/jobs/job_state.h"
+#include "core/base/text.h"
+#include "server/jobs/transitions.h"
+#include "server/log.h"
 
 namespace graft {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr int kEventPage = 64;
+constexpr size_t kMaxErrorBytes = 4096;
+// A tick that comes later than this many is the server's own fault: it was stopped, or the machine was.
+constexpr int kLateTicks = 5;
+constexpr absl::Duration kFirstBackoff = absl::Seconds(1);
+constexpr absl::Duration kLongestBackoff = absl::Seconds(60);
 
-std::string Fingerprint(const v1::JobSpec& spec) { return Sha256Hex(absl::string_view(spec.SerializeAsString())); }
+std::string NewIncarnation() {
+  std::random_device random;
+  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
+}
 
-void FillError(const absl::Status& status, v1::JobError* error) {
-  error->set_code(static_cast<int>(status.code()));
-  error->set_message(std::string(status.message()));
+// Whether trying again can't help.
+bool IsFinal(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kUnimplemented:
+      return true;
+    default:
+      return false;
+  }
+}
+
+absl::Duration Backoff(int failures) {
+  return std::min(kFirstBackoff * (int64_t{1} << std::min(failures - 1, 10)), kLongestBackoff);
+}
+
+void RemoveAll(const fs::path& folder) {
+  std::error_code ignored;  // swept at the next start
+  fs::remove_all(folder, ignored);
+}
+
+// N of "PREFIX-N"; nullopt: the name isn't of that form.
+std::optional<int64_t> Suffix(const fs::path& name, absl::string_view prefix) {
+  const std::string text = name.string();
+  absl::string_view digits = text;
+  int64_t number = 0;
+  if (!absl::ConsumePrefix(&digits, prefix) || !absl::SimpleAtoi(digits, &number)) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+// After the highest that left a folder behind: a job log that was moved away doesn't make a new job pass for an old
+// one.
+int64_t FirstNumber(const fs::path& jobs) {
+  int64_t first = 1;
+  std::error_code error;
+  for (fs::directory_iterator it(jobs, error), end; !error && it != end; it.increment(error)) {
+    first = std::max(first, Suffix(it->path().filename(), "job-").value_or(0) + 1);
+  }
+  return first;
+}
+
+fs::path PathOf(const DataFolder& data, const Resource& resource) {
+  switch (resource.type) {
+    case Resource::Type::kDataset:
+      return data.Dataset(resource.name);
+    case Resource::Type::kModel:
+      return data.Model(resource.name, resource.version);
+    case Resource::Type::kUpload:
+      return data.Upload(resource.name);
+  }
+  return {};
+}
+
+bool Exists(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
 }
 
 }  // namespace
 
-JobManager::JobManager(JobManagerOptions options, Executor* executor, Publish publish, std::unique_ptr<JobStore> store)
-    : options_(std::move(options)), executor_(executor), publish_(std::move(publish)), store_(std::move(store)) {}
+JobManager::JobManager(JobManagerOptions options, Executor* executor, JobHooks hooks, std::unique_ptr<JobLog> log)
+    : options_(std::move(options)),
+      executor_(executor),
+      hooks_(std::move(hooks)),
+      log_(std::move(log)),
+      reserve_(options_.data->root() / "reserve", options_.reserve_bytes) {}
+
+JobManager::~JobManager() = default;
 
 absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Open(JobManagerOptions options, Executor* executor,
-                                                             Publish publish) {
-  GRAFT_ASSIGN_OR_RETURN(auto store, JobStore::Open(options.data_dir / "jobs.sqlite"));
-  std::unique_ptr<JobManager> manager(
-      new JobManager(std::move(options), executor, std::move(publish), std::move(store)));
-  JobFilter filter;
-  filter.states = {v1::JOB_STATE_QUEUED, v1::JOB_STATE_RUNNING};
-  filter.limit = -1;  // SQLite: no limit
-  GRAFT_ASSIGN_OR_RETURN(std::vector<StoredJob> jobs, manager->store_->List(filter));
-  Notifications nobody;
-  const std::lock_guard lock(manager->mutex_);
-  for (StoredJob& job : jobs) {
-    if (job.job.state() == v1::JOB_STATE_RUNNING) {
-      if (job.job.cancel_requested()) {
-        GRAFT_RETURN_IF_ERROR(manager->SetState(&job, v1::JOB_STATE_CANCELLED, absl::OkStatus(), nullptr, &nobody));
-      } else if (job.job.attempt() >= manager->options_.max_attempts) {
-        GRAFT_RETURN_IF_ERROR(
-            manager->SetState(&job, v1::JOB_STATE_FAILED,
-                              absl::AbortedError(absl::StrCat("the server ended while the job was running, ",
-                                                              job.job.attempt(), " times; it isn't started again")),
-                              nullptr, &nobody));
-      } else {
-        GRAFT_RETURN_IF_ERROR(manager->SetState(&job, v1::JOB_STATE_QUEUED, absl::OkStatus(), nullptr, &nobody));
-      }
-    }
-    if (!IsTerminal(job.job.state())) {
-      manager->active_.emplace(job.number, std::move(job));
-    }
+                                                             JobHooks hooks) {
+  const fs::path& root = options.data->root();
+  GRAFT_ASSIGN_OR_RETURN(auto log, JobLog::Open(root, FirstNumber(root / "jobs")));
+  GRAFT_ASSIGN_OR_RETURN(std::vector<JobRecord> records, log->Unfinished());
+  std::unique_ptr<JobManager> manager(new JobManager(std::move(options), executor, std::move(hooks), std::move(log)));
+  const absl::MutexLock lock(&manager->mutex_);
+  const absl::Duration now = manager->options_.steady();
+  for (JobRecord& record : records) {
+    ActiveJob job;
+    job.record = std::move(record);
+    job.heard = now;
+    manager->scheduler_.Add(std::move(job));
   }
   return manager;
 }
 
 void JobManager::Start() {
-  Notifications notifications;
+  std::vector<JobRecord> running;
   {
-    const std::lock_guard lock(mutex_);
-    started_ = true;
-    StartNext(&notifications);
+    const absl::MutexLock lock(&mutex_);
+    for (const auto& [number, job] : scheduler_.jobs()) {
+      if (job.record.state == JobState::kRunning) {
+        running.push_back(job.record);
+      }
+    }
   }
-  Notify(notifications);
+  for (const JobRecord& record : running) {
+    const absl::Status adopted = executor_->Adopt(Launch(record), OnExit(record));
+    if (!adopted.ok()) {
+      const absl::MutexLock lock(&mutex_);
+      if (ActiveJob* const job = scheduler_.Find(record.number); job != nullptr && !job->ended.has_value()) {
+        job->ended = WorkerEnd{absl::AbortedError("the server ended while the job was running, and so did its worker"),
+                               /*again=*/true};
+      }
+    } else if (record.cancel_requested) {
+      executor_->Stop(record.id(), record.attempt);
+    }
+  }
+  Sweep();
+  {
+    const absl::MutexLock lock(&mutex_);
+    started_ = true;
+  }
+  if (options_.threads) {
+    chore_thread_ = std::thread([this] { RunChores(); });
+    ticker_ = std::thread([this] { RunTicks(); });
+  } else {
+    Tick();
+  }
 }
 
 void JobManager::Shutdown() {
-  std::vector<std::pair<std::string, int>> running;
-  Notifications notifications;
+  std::vector<JobRecord> running;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     stopping_ = true;
-    for (auto& [number, job] : active_) {
-      if (job.job.state() == v1::JOB_STATE_RUNNING) {
-        running.emplace_back(job.job.id(), job.job.attempt());
-        const v1::JobState state = job.job.cancel_requested() ? v1::JOB_STATE_CANCELLED : v1::JOB_STATE_QUEUED;
-        // If the store fails here, Open does the same at the next start.
-        SetState(&job, state, absl::OkStatus(), nullptr, &notifications).IgnoreError();
+    for (auto& [number, job] : scheduler_.jobs()) {
+      if (job.record.state == JobState::kRunning) {
+        running.push_back(job.record);
+        if (!job.ended.has_value()) {
+          job.ended = WorkerEnd{absl::OkStatus(), /*again=*/true};
+        }
       }
     }
   }
-  Notify(notifications);
-  for (const auto& [id, attempt] : running) {
-    executor_->Stop(id, attempt);
+  for (const JobRecord& record : running) {
+    // If the log can't be written, the next server finds the job running and its worker gone.
+    Settle(record.number).IgnoreError();
+    executor_->Stop(record.id(), record.attempt);
+  }
+  {
+    const absl::MutexLock lock(&chores_mutex_);
+    chores_end_ = true;
+  }
+  if (ticker_.joinable()) {
+    ticker_.join();
+  }
+  if (chore_thread_.joinable()) {
+    chore_thread_.join();
   }
 }
 
-std::filesystem::path JobManager::AttemptFolder(const StoredJob& job) const {
-  return options_.data_dir / "jobs" / job.job.id() / absl::StrCat("attempt-", job.job.attempt());
+WorkerLaunch JobManager::Launch(const JobRecord& record) const {
+  return {record.id(), record.attempt, record.incarnation, options_.data->Attempt(record.id(), record.attempt),
+          options_.settings};
 }
 
-absl::Status JobManager::Append(StoredJob* job, std::vector<v1::JobEvent> events, Notifications* notifications) {
-  GRAFT_RETURN_IF_ERROR(store_->Update(job, &events, options_.now_ms()));
-  for (const auto& [id, subscription] : subscriptions_) {
-    if (subscription.number == job->number) {
-      notifications->push_back(subscription.notify);
-    }
+Executor::OnExit JobManager::OnExit(const JobRecord& record) {
+  return [this, number = record.number, attempt = record.attempt](const absl::Status& exit) {
+    OnWorkerExit(number, attempt, exit);
+  };
+}
+
+JobEventBody JobManager::Enter(JobRecord* record, JobState state, const absl::Status& error) const {
+  record->state = state;
+  record->progress.reset();
+  const int64_t now = options_.now_ms();
+  if (state == JobState::kRunning) {
+    ++record->attempt;
+    record->incarnation = NewIncarnation();
+    record->worker_sequence = 0;
+    record->start_time_ms = now;
   }
-  return absl::OkStatus();
-}
-
-absl::Status JobManager::SetState(StoredJob* stored, v1::JobState state, const absl::Status& error,
-                                  const v1::JobResult* result, Notifications* notifications) {
-  GRAFT_RETURN_IF_ERROR(CheckTransition(stored->job.state(), state));
-  StoredJob changed = *stored;
-  v1::JobEvent event;
-  event.mutable_state()->set_state(state);
-  changed.job.set_state(state);
-  const auto now = ToTimestamp(options_.now_ms());
-  if (state == v1::JOB_STATE_RUNNING) {
-    changed.job.set_attempt(changed.job.attempt() + 1);
-    changed.worker_sequence = 0;
-    *changed.job.mutable_start_time() = now;
-  } else {
-    changed.job.clear_progress();
-    if (state == v1::JOB_STATE_QUEUED) {
-      changed.job.clear_start_time();
-    }
+  if (state == JobState::kQueued) {
+    record->start_time_ms = 0;
   }
   if (IsTerminal(state)) {
-    *changed.job.mutable_end_time() = now;
-    changed.job.set_cancel_requested(false);
+    record->end_time_ms = now;
+    record->cancel_requested = false;
   }
-  if (!error.ok()) {
-    FillError(error, changed.job.mutable_error());
-    *event.mutable_state()->mutable_error() = changed.job.error();
+  if (state == JobState::kFailed) {
+    record->error = absl::Status(error.code(), Clipped(error.message(), kMaxErrorBytes));
+    record->result = nullptr;
   }
-  if (result != nullptr) {
-    *changed.job.mutable_result() = *result;
-    *event.mutable_state()->mutable_result() = *result;
+  return JobStateChange{state, record->error, state == JobState::kSucceeded ? record->result : nullptr};
+}
+
+std::vector<LoggedEvent> JobManager::Number(JobRecord* record, std::vector<JobEventBody> from_worker,
+                                            std::vector<JobEventBody> own) const {
+  const int64_t now = options_.now_ms();
+  std::vector<LoggedEvent> events;
+  const auto add = [&](JobEventBody body, int64_t worker_sequence) {
+    LoggedEvent logged;
+    logged.event.sequence = ++record->last_sequence;
+    logged.event.time_ms = now;
+    logged.event.attempt = record->attempt;
+    logged.event.body = std::move(body);
+    logged.worker_sequence = worker_sequence;
+    events.push_back(std::move(logged));
+  };
+  for (JobEventBody& body : from_worker) {
+    if (const auto* progress = std::get_if<JobProgress>(&body);
+        progress != nullptr && record->state == JobState::kRunning) {
+      record->progress = *progress;
+      record->progress->steps.clear();
+    }
+    add(std::move(body), ++record->worker_sequence);
   }
-  GRAFT_RETURN_IF_ERROR(Append(&changed, {std::move(event)}, notifications));
-  *stored = std::move(changed);
+  for (JobEventBody& body : own) {
+    add(std::move(body), 0);
+  }
+  return events;
+}
+
+absl::Status JobManager::Timed(const std::function<absl::Status()>& write) {
+  const absl::Duration before = options_.steady();
+  absl::Status status = write();
+  const absl::Duration after = options_.steady();
+  if (after - before > kLateTicks * options_.tick) {
+    const absl::MutexLock lock(&mutex_);
+    scheduler_.Forgive(after);
+  }
+  return status;
+}
+
+absl::Status JobManager::AppendEvents(JobRecord record, std::vector<JobEventBody> from_worker) {
+  const std::vector<LoggedEvent> events = Number(&record, std::move(from_worker), {});
+  GRAFT_RETURN_IF_ERROR(Timed([&] { return log_->Append(record.number, events); }));
+  const absl::MutexLock lock(&mutex_);
+  if (ActiveJob* const job = scheduler_.Find(record.number); job != nullptr) {
+    job->record = std::move(record);
+  }
   return absl::OkStatus();
 }
 
-void JobManager::Notify(const Notifications& notifications) {
-  for (const auto& notify : notifications) {
-    (*notify)();
-  }
-}
-
-absl::StatusOr<std::optional<v1::Job>> JobManager::FindRequest(const std::string& request_id,
-                                                               const v1::JobSpec& submitted) {
-  if (request_id.empty()) {
-    return std::nullopt;
-  }
-  GRAFT_ASSIGN_OR_RETURN(const std::optional<StoredJob> found, store_->FindRequest(request_id));
-  if (!found.has_value()) {
-    return std::nullopt;
-  }
-  if (found->submitted_sha256 != Fingerprint(submitted)) {
-    return absl::AlreadyExistsError(absl::StrCat("request_id: '", request_id, "' was used for ", found->job.id(),
-                                                 " with another spec; use a new one"));
-  }
-  const std::lock_guard lock(mutex_);
-  return Public(*found);
-}
-
-absl::StatusOr<v1::Job> JobManager::Submit(const std::string& request_id, const v1::JobSpec& submitted,
-                                           const v1::JobSpec& spec, int newest_version) {
-  Notifications notifications;
-  v1::Job answer;
+absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_worker, std::vector<JobEventBody> own) {
   {
-    const std::lock_guard lock(mutex_);
-    if (stopping_) {
-      return absl::UnavailableError("the server is shutting down; try again");
-    }
-    // Two equal requests at the same time both found nothing before; under the lock only the first creates.
-    if (!request_id.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(const auto found, store_->FindRequest(request_id));
-      if (found.has_value()) {
-        if (found->submitted_sha256 != Fingerprint(submitted)) {
-          return absl::AlreadyExistsError(absl::StrCat("request_id: '", request_id, "' was used with another spec"));
-        }
-        return Public(*found);
-      }
-    }
-    const auto queued = std::count_if(active_.begin(), active_.end(),
-                                      [](const auto& j) { return j.second.job.state() == v1::JOB_STATE_QUEUED; });
-    if (queued >= options_.max_queued) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(queued, " jobs are queued already, the most that this server takes; try again later"));
-    }
-    if (spec.has_split()) {
-      for (const auto& [number, other] : active_) {
-        if (other.job.spec().has_split() && other.job.spec().split().dataset() == spec.split().dataset()) {
-          return absl::AlreadyExistsError(
-              absl::StrCat("split.dataset: ", other.job.id(), " is making '", spec.split().dataset(), "' already"));
-        }
-      }
-    }
-    StoredJob job;
-    job.request_id = request_id;
-    job.submitted_sha256 = Fingerprint(submitted);
-    *job.job.mutable_spec() = spec;
-    job.job.set_state(v1::JOB_STATE_QUEUED);
-    *job.job.mutable_create_time() = ToTimestamp(options_.now_ms());
-    if (spec.has_train()) {
-      GRAFT_ASSIGN_OR_RETURN(job.model_version, store_->NextModelVersion(spec.train().model(), newest_version));
-    }
-    v1::JobEvent first;
-    first.mutable_state()->set_state(v1::JOB_STATE_QUEUED);
-    GRAFT_RETURN_IF_ERROR(store_->Create(&job, &first));
-    const int64_t number = job.number;
-    active_.emplace(number, std::move(job));
-    StartNext(&notifications);
-    const auto it = active_.find(number);
-    // Not there: it could not even be started, and has failed.
-    if (it == active_.end()) {
-      GRAFT_ASSIGN_OR_RETURN(const StoredJob failed, store_->Get(number));
-      answer = Public(failed);
-    } else {
-      answer = Public(it->second);
+    const absl::MutexLock lock(&mutex_);
+    if (const ActiveJob* const job = scheduler_.Find(record.number);
+        job != nullptr && job->record.state != record.state) {
+      GRAFT_RETURN_IF_ERROR(CheckTransition(job->record.state, record.state));
     }
   }
-  Notify(notifications);
-  return answer;
+  const std::vector<LoggedEvent> events = Number(&record, std::move(from_worker), std::move(own));
+  absl::Status stored = Timed([&] { return log_->Change(record, events); });
+  if (absl::IsResourceExhausted(stored) && reserve_.GiveUp()) {
+    Log(LogLevel::kWarning, "jobs",
+        {{"message", "the disk is full; the reserve was given up to store a job's state"}, {"job", record.id()}});
+    stored = Timed([&] { return log_->Change(record, events); });
+  }
+  if (!stored.ok() && !store_fails_) {
+    Log(LogLevel::kError, "jobs",
+        {{"message", "a job's state can't be stored; trying again until it can"},
+         {"job", record.id()},
+         {"reason", std::string(stored.message())}});
+  }
+  store_fails_ = !stored.ok();
+  GRAFT_RETURN_IF_ERROR(stored);
+  const absl::MutexLock lock(&mutex_);
+  ActiveJob* const job = scheduler_.Find(record.number);
+  if (job == nullptr) {
+    return absl::OkStatus();
+  }
+  if (IsTerminal(record.state)) {
+    scheduler_.Remove(record.number);
+    return absl::OkStatus();
+  }
+  if (record.state != job->record.state) {
+    job->lost = false;
+    job->ended.reset();
+  }
+  job->publishing = record.state == JobState::kPublishing;  // by the caller, at once
+  if (record.state == JobState::kRunning && job->record.state == JobState::kQueued) {
+    job->heard = options_.steady();
+  }
+  job->record = std::move(record);
+  return absl::OkStatus();
 }
 
-void JobManager::StartNext(Notifications* notifications) {
-  if (!started_ || stopping_) {
-    return;
+bool JobManager::Owes(const ActiveJob& job) {
+  switch (job.record.state) {
+    case JobState::kQueued:
+      return job.cancel_owed || job.record.cancel_requested;
+    case JobState::kRunning:
+      return job.cancel_owed || job.ended.has_value();
+    case JobState::kPublishing:
+      return job.published.has_value();
+    default:
+      return false;
   }
-  int running = 0;
-  for (const auto& [number, job] : active_) {
-    running += job.job.state() == v1::JOB_STATE_RUNNING ? 1 : 0;
-  }
-  for (auto it = active_.begin(); it != active_.end() && running < options_.max_running;) {
-    StoredJob& job = it->second;
-    if (job.job.state() != v1::JOB_STATE_QUEUED) {
-      ++it;
-      continue;
-    }
-    absl::Status status = SetState(&job, v1::JOB_STATE_RUNNING, absl::OkStatus(), nullptr, notifications);
-    if (!status.ok()) {
-      return;  // the store can't be written; the next event tries again
-    }
-    const std::filesystem::path folder = AttemptFolder(job);
-    std::error_code error;
-    std::filesystem::create_directories(folder / "out", error);
-    status = error ? ErrnoStatus(error.value(), "create", folder) : absl::OkStatus();
-    if (status.ok()) {
-      const int64_t number = job.number;
-      const int attempt = job.job.attempt();
-      status = executor_->Start({job.job.id(), attempt, folder}, [this, number, attempt](const absl::Status& exit) {
-        OnWorkerExit(number, attempt, exit);
-      });
-    }
-    if (!status.ok()) {
-      if (!SetState(&job, v1::JOB_STATE_FAILED, Annotate(status, "the worker could not be started"), nullptr,
-                    notifications)
-               .ok()) {
-        return;
+}
+
+absl::Status JobManager::Settle(int64_t number) {
+  JobRecord record;
+  JobState before = JobState::kQueued;
+  bool cancelled = false;
+  {
+    const absl::MutexLock writing(&writing_);
+    std::vector<JobEventBody> events;
+    {
+      const absl::MutexLock lock(&mutex_);
+      ActiveJob* const job = scheduler_.Find(number);
+      if (job == nullptr || !Owes(*job)) {
+        return absl::OkStatus();
       }
-      it = active_.erase(it);
-      continue;
+      record = job->record;
+      before = record.state;
+      cancelled = job->cancel_owed || record.cancel_requested;
+      if (record.state == JobState::kPublishing) {
+        const absl::Status outcome = *job->published;
+        events.push_back(outcome.ok() ? Enter(&record, JobState::kSucceeded)
+                                      : Enter(&record, JobState::kFailed,
+                                              Annotate(outcome, "the job's result could not be put in its place")));
+      } else if (record.state == JobState::kQueued || (job->ended.has_value() && cancelled)) {
+        events.push_back(Enter(&record, JobState::kCancelled));
+      } else if (job->ended.has_value() && !job->ended->again) {
+        events.push_back(Enter(&record, JobState::kFailed, job->ended->reason));
+      } else if (job->ended.has_value() && record.attempt >= options_.max_attempts && !job->ended->reason.ok()) {
+        events.push_back(Enter(&record, JobState::kFailed,
+                               absl::AbortedError(absl::StrCat(job->ended->reason.message(), "; it has started ",
+                                                               record.attempt, " times and isn't started again"))));
+      } else if (job->ended.has_value()) {
+        if (!job->ended->reason.ok()) {
+          events.push_back(JobLogLine{
+              absl::StrCat("attempt ", record.attempt, ": ", job->ended->reason.message(), "; the job starts again"),
+              /*warning=*/true});
+        }
+        events.push_back(Enter(&record, JobState::kQueued));
+      } else {
+        record.cancel_requested = true;
+        events.push_back(JobLogLine{"cancel was asked for", /*warning=*/false});
+      }
     }
-    ++running;
-    ++it;
+    GRAFT_RETURN_IF_ERROR(Store(record, {}, std::move(events)));
+    const absl::MutexLock lock(&mutex_);
+    if (ActiveJob* const job = scheduler_.Find(number); job != nullptr && cancelled) {
+      job->cancel_owed = false;  // else one has come in between, and is owed still
+    }
   }
+  subscriptions_.Notify(number);
+  if (record.state == JobState::kSucceeded) {
+    AddChore([this, record] { hooks_.published(record); });
+  }
+  if (record.state != before && before != JobState::kQueued) {
+    AddChore([this, number, attempt = record.attempt] { RemoveStaging(number, attempt); });
+  }
+  if (IsTerminal(record.state)) {
+    AddChore([this] { log_->Checkpoint().IgnoreError(); });
+  }
+  return absl::OkStatus();
 }
 
 void JobManager::OnWorkerExit(int64_t number, int attempt, const absl::Status& exit) {
-  Notifications notifications;
   {
-    const std::lock_guard lock(mutex_);
-    const auto it = active_.find(number);
-    if (it != active_.end() && it->second.job.attempt() == attempt && it->second.job.state() == v1::JOB_STATE_RUNNING) {
-      // It ended without a result: cancelled, or dead.
-      StoredJob& job = it->second;
-      absl::Status stored;
-      if (job.job.cancel_requested()) {
-        stored = SetState(&job, v1::JOB_STATE_CANCELLED, absl::OkStatus(), nullptr, &notifications);
+    const absl::MutexLock lock(&mutex_);
+    leaving_.erase({number, attempt});
+    ActiveJob* const job = scheduler_.Find(number);
+    if (job != nullptr && job->record.attempt == attempt) {
+      if (job->record.state == JobState::kRunning && !job->ended.has_value()) {
+        if (job->lost) {
+          job->ended = WorkerEnd{absl::AbortedError("the worker wasn't heard of for too long and was ended"), true};
+        } else {
+          job->ended =
+              WorkerEnd{exit.ok() ? absl::AbortedError("the worker process ended without a result") : exit, false};
+        }
+      }
+    }
+  }
+  Settle(number).IgnoreError();  // else it is owed
+  AddChore([this, number, attempt] { RemoveStaging(number, attempt); });
+  StartNext();
+}
+
+void JobManager::RemoveStaging(int64_t number, int attempt) {
+  if (!NeedsStaging(number, attempt)) {
+    JobRecord record;
+    record.number = number;
+    RemoveAll(options_.data->Staging(record.id(), attempt));
+  }
+}
+
+bool JobManager::NeedsStaging(int64_t number, int attempt) const {
+  const absl::MutexLock lock(&mutex_);
+  const ActiveJob* const job = scheduler_.Find(number);
+  return job != nullptr && job->record.attempt == attempt &&
+         (job->record.state == JobState::kRunning || job->record.state == JobState::kPublishing);
+}
+
+absl::Status JobManager::MakeAttemptFolder(const JobRecord& record) const {
+  const fs::path staging = options_.data->Staging(record.id(), record.attempt);
+  GRAFT_RETURN_IF_ERROR(Failpoint("attempt.create"));
+  std::error_code error;
+  fs::remove_all(staging, error);  // of a start that was never stored
+  if (!error) {
+    fs::create_directories(staging, error);
+  }
+  return error ? ErrnoStatus(error.value(), "create", staging) : absl::OkStatus();
+}
+
+void JobManager::StartNext() {
+  for (;;) {
+    JobRecord record;
+    {
+      const absl::MutexLock writing(&writing_);
+      {
+        const absl::MutexLock lock(&mutex_);
+        if (!started_ || stopping_) {
+          return;
+        }
+        const std::optional<int64_t> next = scheduler_.Next(options_.max_running);
+        if (!next.has_value()) {
+          return;
+        }
+        record = scheduler_.Find(*next)->record;
+      }
+      JobEventBody event = Enter(&record, JobState::kRunning);
+      const absl::Status folder = MakeAttemptFolder(record);
+      if (!folder.ok() && !IsFinal(folder)) {
+        return;  // a full disk; the next tick tries again
+      }
+      if (!folder.ok()) {
+        event = Enter(&record, JobState::kFailed, Annotate(folder, "the job could not be started"));
+      }
+      if (!Store(record, {}, {std::move(event)}).ok()) {
+        return;  // so does it here
+      }
+    }
+    subscriptions_.Notify(record.number);
+    if (record.state != JobState::kRunning) {
+      continue;
+    }
+    absl::Status started = Failpoint("worker.start");
+    if (started.ok()) {
+      started = executor_->Start(Launch(record), OnExit(record));
+    }
+    if (!started.ok()) {
+      {
+        const absl::MutexLock lock(&mutex_);
+        if (ActiveJob* const job = scheduler_.Find(record.number);
+            job != nullptr && job->record.incarnation == record.incarnation) {
+          job->ended = WorkerEnd{Annotate(started, "the worker could not be started"), /*again=*/false};
+        }
+      }
+      Settle(record.number).IgnoreError();
+    }
+  }
+}
+
+void JobManager::Tick() {
+  std::vector<std::pair<std::string, int>> to_stop;
+  std::vector<int64_t> owing;
+  std::vector<int64_t> to_publish;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const absl::Duration now = options_.steady();
+    if (last_tick_.has_value() && now - *last_tick_ > kLateTicks * options_.tick) {
+      // Nobody could be heard: the server itself stood still.
+      scheduler_.Forgive(now);
+    }
+    last_tick_ = now;
+    for (const int64_t number : scheduler_.Quiet(now, options_.worker_timeout)) {
+      ActiveJob& job = *scheduler_.Find(number);
+      if (job.lost) {
+        // It was told to end a whole period ago, and not even that was heard of: its job goes on without it.
+        job.ended = WorkerEnd{absl::AbortedError("the worker wasn't heard of for too long and could not be ended"),
+                              /*again=*/true};
       } else {
-        const absl::Status reason = exit.ok() ? absl::AbortedError("the worker process ended without a result") : exit;
-        stored = SetState(&job, v1::JOB_STATE_FAILED, reason, nullptr, &notifications);
-      }
-      if (stored.ok()) {
-        std::error_code ignored;  // the log stays, what it wrote goes
-        std::filesystem::remove_all(AttemptFolder(job) / "out", ignored);
-        active_.erase(it);
+        job.lost = true;
+        job.heard = now;
+        to_stop.emplace_back(job.record.id(), job.record.attempt);
       }
     }
-    StartNext(&notifications);
-  }
-  Notify(notifications);
-}
-
-v1::Job JobManager::Public(const StoredJob& stored) const {
-  v1::Job job = stored.job;
-  if (job.state() == v1::JOB_STATE_QUEUED) {
-    int position = 0;
-    for (const auto& [number, other] : active_) {
-      position += other.job.state() == v1::JOB_STATE_QUEUED && number <= stored.number ? 1 : 0;
+    for (auto it = leaving_.begin(); it != leaving_.end();) {
+      if (now < it->second) {
+        ++it;
+        continue;
+      }
+      JobRecord record;
+      record.number = it->first.first;
+      to_stop.emplace_back(record.id(), it->first.second);
+      it = leaving_.erase(it);
     }
-    job.set_queue_position(position);
+    for (auto& [number, job] : scheduler_.jobs()) {
+      if (Owes(job)) {
+        owing.push_back(number);
+      } else if (job.record.state == JobState::kPublishing && !job.publishing && now >= job.next_publish) {
+        job.publishing = true;
+        to_publish.push_back(number);
+      }
+    }
   }
-  return job;
-}
-
-absl::StatusOr<v1::Job> JobManager::Get(const std::string& id) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
-  GRAFT_ASSIGN_OR_RETURN(const StoredJob job, store_->Get(number));
-  const std::lock_guard lock(mutex_);
-  return Public(job);
-}
-
-absl::StatusOr<std::vector<v1::Job>> JobManager::List(const JobFilter& filter) {
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<StoredJob> stored, store_->List(filter));
-  const std::lock_guard lock(mutex_);
-  std::vector<v1::Job> jobs;
-  for (const StoredJob& job : stored) {
-    jobs.push_back(Public(job));
+  for (const auto& [id, attempt] : to_stop) {
+    executor_->Stop(id, attempt);
   }
-  return jobs;
-}
-
-absl::StatusOr<v1::Job> JobManager::Cancel(const std::string& id) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
-  GRAFT_ASSIGN_OR_RETURN(const StoredJob stored, store_->Get(number));
-  Notifications notifications;
-  v1::Job answer;
-  std::optional<std::pair<std::string, int>> to_stop;
+  for (const int64_t number : owing) {
+    Settle(number).IgnoreError();
+  }
+  for (const int64_t number : to_publish) {
+    AddChore([this, number] { PublishNow(number); });
+  }
+  StartNext();
+  log_->Reseal().IgnoreError();
   {
-    const std::lock_guard lock(mutex_);
-    const auto it = active_.find(number);
-    if (it == active_.end()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("id: ", id, " has ended already: ", StateName(stored.job.state())));
+    // Only when there is room for everybody else's needs too.
+    const absl::StatusOr<int64_t> free = options_.free_bytes(options_.data->root());
+    const absl::MutexLock writing(&writing_);
+    if (free.ok() && *free > options_.reserve_bytes + options_.min_free_bytes) {
+      reserve_.Make().IgnoreError();
     }
-    StoredJob& job = it->second;
-    if (job.job.state() == v1::JOB_STATE_QUEUED) {
-      GRAFT_RETURN_IF_ERROR(SetState(&job, v1::JOB_STATE_CANCELLED, absl::OkStatus(), nullptr, &notifications));
-      answer = Public(job);
-      active_.erase(it);
+  }
+  if (!options_.threads) {
+    while (RunChore()) {
+    }
+  }
+}
+
+void JobManager::PublishNow(int64_t number) {
+  JobRecord record;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const ActiveJob* const job = scheduler_.Find(number);
+    if (job == nullptr || stopping_) {
+      return;  // the next server publishes
+    }
+    record = job->record;
+  }
+  const absl::Status outcome = hooks_.publish(record, options_.data->Staging(record.id(), record.attempt));
+  bool tell = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    ActiveJob* const job = scheduler_.Find(number);
+    if (job == nullptr) {
+      return;
+    }
+    job->publishing = false;
+    if (outcome.ok() || IsFinal(outcome)) {
+      job->published = outcome;
     } else {
-      if (!job.job.cancel_requested()) {
-        StoredJob changed = job;
-        changed.job.set_cancel_requested(true);
-        v1::JobEvent event;
-        event.mutable_log()->set_text("cancel was asked for");
-        GRAFT_RETURN_IF_ERROR(Append(&changed, {event}, &notifications));
-        job = std::move(changed);
-      }
-      to_stop.emplace(job.job.id(), job.job.attempt());
-      answer = Public(job);
+      ++job->publish_failures;
+      job->next_publish = options_.steady() + Backoff(job->publish_failures);
+      tell = job->publish_failures == 1;
     }
   }
-  Notify(notifications);
-  if (to_stop.has_value()) {
-    executor_->Stop(to_stop->first, to_stop->second);
+  if (tell) {
+    Log(LogLevel::kWarning, "jobs",
+        {{"message", "a result could not be put in its place; trying again"},
+         {"job", record.id()},
+         {"reason", std::string(outcome.message())}});
   }
-  return answer;
+  if (outcome.ok() || IsFinal(outcome)) {
+    Settle(number).IgnoreError();
+  }
+}
+
+void JobManager::AddChore(Chore chore) {
+  const absl::MutexLock lock(&chores_mutex_);
+  chores_.push_back(std::move(chore));
+}
+
+bool JobManager::RunChore() {
+  Chore chore;
+  {
+    const absl::MutexLock lock(&chores_mutex_);
+    if (chores_.empty()) {
+      return false;
+    }
+    chore = std::move(chores_.front());
+    chores_.pop_front();
+  }
+  chore();
+  return true;
+}
+
+void JobManager::RunChores() {
+  for (;;) {
+    {
+      absl::MutexLock lock(&chores_mutex_);
+      const auto due = [this]()
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(chores_mutex_) { return !chores_.empty() || chores_end_; };
+      chores_mutex_.Await(absl::Condition(&due));
+      if (chores_.empty()) {
+        return;
+      }
+    }
+    RunChore();
+  }
+}
+
+void JobManager::RunTicks() {
+  for (;;) {
+    Tick();
+    absl::MutexLock lock(&mutex_);
+    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.tick)) {
+      return;
+    }
+  }
+}
+
+void JobManager::Sweep() {
+  std::error_code error;
+  const auto jobs = options_.data->root() / "jobs";
+  for (fs::directory_iterator job_it(jobs, error), end; !error && job_it != end; job_it.increment(error)) {
+    const std::optional<int64_t> number = Suffix(job_it->path().filename(), "job-");
+    if (!number.has_value()) {
+      continue;
+    }
+    std::error_code inner;
+    for (fs::directory_iterator it(job_it->path(), inner); !inner && it != end; it.increment(inner)) {
+      const std::optional<int64_t> attempt = Suffix(it->path().filename(), "attempt-");
+      if (attempt.has_value()) {
+        RemoveStaging(*number, static_cast<int>(*attempt));
+      }
+    }
+  }
+}
+
+absl::StatusOr<std::optional<JobRecord>> JobManager::FindRequest(const std::string& request_id,
+                                                                 const std::string& submitted_sha256) {
+  if (request_id.empty()) {
+    return std::nullopt;
+  }
+  GRAFT_ASSIGN_OR_RETURN(const std::optional<JobRecord> found, log_->FindRequest(request_id));
+  if (!found.has_value()) {
+    return std::nullopt;
+  }
+  if (found->submitted_sha256.empty()) {
+    return found->error;  // damaged: which spec it was isn't known
+  }
+  if (found->submitted_sha256 != submitted_sha256) {
+    return absl::AlreadyExistsError(absl::StrCat("request_id: '", Printable(request_id, 128), "' was used for ",
+                                                 found->id(), " with another spec; use a new one"));
+  }
+  const std::optional<JobRecord> active = ViewActive(found->number);
+  return active.has_value() ? active : found;
+}
+
+absl::Status JobManager::CheckPresence(const ResolvedJob& job) const {
+  for (const Resource& read : job.reads) {
+    if (!Exists(PathOf(*options_.data, read))) {
+      return absl::NotFoundError(absl::StrCat(Describe(read), " isn't there any more"));
+    }
+  }
+  if (job.makes.has_value() && job.makes->type == Resource::Type::kDataset &&
+      Exists(PathOf(*options_.data, *job.makes))) {
+    return absl::AlreadyExistsError(absl::StrCat(Describe(*job.makes), " is there already"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, const std::string& submitted_sha256,
+                                             ResolvedJob job, int newest_version) {
+  const absl::StatusOr<int64_t> free = options_.free_bytes(options_.data->root());
+  if (free.ok() && *free < options_.min_free_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("the disk of ", options_.data->root().string(), " has ", *free,
+                                                     " bytes free, and jobs are taken from ", options_.min_free_bytes,
+                                                     " on; make room and try again"));
+  }
+  JobRecord record;
+  {
+    const absl::MutexLock writing(&writing_);
+    // Two equal requests at the same time both found nothing before; here only the first creates.
+    GRAFT_ASSIGN_OR_RETURN(const std::optional<JobRecord> found, FindRequest(request_id, submitted_sha256));
+    if (found.has_value()) {
+      return *found;
+    }
+    if (job.makes.has_value() && job.makes->type == Resource::Type::kModel && job.makes->version == 0) {
+      GRAFT_ASSIGN_OR_RETURN(const int given, log_->NewestVersion(job.makes->name));
+      record.model_version = std::max(given, newest_version) + 1;
+      job.makes->version = record.model_version;
+    }
+    {
+      const absl::MutexLock lock(&mutex_);
+      if (stopping_) {
+        return absl::UnavailableError("the server is shutting down; try again");
+      }
+      if (const int queued = scheduler_.Count(JobState::kQueued); queued >= options_.max_queued) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat(queued, " jobs are queued already, the most that this server takes; try again later"));
+      }
+      GRAFT_RETURN_IF_ERROR(scheduler_.Admit(job));
+      scheduler_.BeginSubmission(job);
+    }
+    // From here on nobody deletes what the job needs; what was deleted before is missing now.
+    absl::Status status = CheckPresence(job);
+    if (status.ok()) {
+      record.request_id = request_id;
+      record.submitted_sha256 = submitted_sha256;
+      record.job = std::move(job);
+      record.create_time_ms = options_.now_ms();
+      status = Timed([&] { return log_->Create(&record); });
+    }
+    const absl::MutexLock lock(&mutex_);
+    scheduler_.EndSubmission();
+    if (!status.ok()) {
+      return status;
+    }
+    ActiveJob active;
+    active.record = record;
+    scheduler_.Add(std::move(active));
+  }
+  StartNext();
+  return GetNumber(record.number);
+}
+
+JobRecord JobManager::View(const ActiveJob& job) const {
+  JobRecord record = job.record;
+  record.cancel_requested = record.cancel_requested || job.cancel_owed;
+  record.queue_position = scheduler_.QueuePosition(record.number);
+  record.result = nullptr;  // of a publishing one: it isn't there yet
+  return record;
+}
+
+std::optional<JobRecord> JobManager::ViewActive(int64_t number) const {
+  const absl::MutexLock lock(&mutex_);
+  const ActiveJob* const job = scheduler_.Find(number);
+  return job == nullptr ? std::nullopt : std::optional(View(*job));
+}
+
+absl::StatusOr<JobRecord> JobManager::GetNumber(int64_t number) {
+  // Memory first: a job that isn't there any more has its end in the log.
+  if (std::optional<JobRecord> active = ViewActive(number); active.has_value()) {
+    return *std::move(active);
+  }
+  return log_->Get(number);
+}
+
+absl::StatusOr<JobRecord> JobManager::Get(const std::string& id) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
+  return GetNumber(number);
+}
+
+absl::StatusOr<std::vector<JobRecord>> JobManager::List(JobFilter filter) {
+  if (std::count(filter.states.begin(), filter.states.end(), JobState::kRunning) > 0) {
+    filter.states.push_back(JobState::kPublishing);
+  }
+  GRAFT_ASSIGN_OR_RETURN(std::vector<JobRecord> records, log_->List(filter));
+  const absl::MutexLock lock(&mutex_);
+  for (JobRecord& record : records) {
+    if (const ActiveJob* const job = scheduler_.Find(record.number); job != nullptr) {
+      record = View(*job);
+    } else if (!IsTerminal(record.state)) {
+      record.result = nullptr;
+    }
+  }
+  return records;
+}
+
+absl::StatusOr<JobRecord> JobManager::Cancel(const std::string& id) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
+  std::optional<int> attempt;
+  {
+    const absl::MutexLock lock(&mutex_);
+    ActiveJob* const job = scheduler_.Find(number);
+    if (job != nullptr && job->record.state == JobState::kPublishing) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("id: ", id, " has done its work; its result is being put in its place"));
+    }
+    if (job != nullptr) {
+      job->cancel_owed = !job->record.cancel_requested;
+      if (job->record.state == JobState::kRunning) {
+        attempt = job->record.attempt;
+      }
+    }
+  }
+  if (const absl::Status settled = Settle(number); !settled.ok()) {
+    Log(LogLevel::kWarning, "jobs",
+        {{"message", "a cancel could not be stored yet"}, {"job", id}, {"reason", std::string(settled.message())}});
+  }
+  if (attempt.has_value()) {
+    executor_->Stop(id, *attempt);
+  }
+  GRAFT_ASSIGN_OR_RETURN(JobRecord record, GetNumber(number));
+  if (IsTerminal(record.state) && record.state != JobState::kCancelled) {
+    return absl::FailedPreconditionError(absl::StrCat("id: ", id, " has ended already: ", JobStateName(record.state)));
+  }
+  return record;
 }
 
 int JobManager::running() const {
-  const std::lock_guard lock(mutex_);
-  return static_cast<int>(std::count_if(active_.begin(), active_.end(),
-                                        [](const auto& j) { return j.second.job.state() == v1::JOB_STATE_RUNNING; }));
+  const absl::MutexLock lock(&mutex_);
+  return scheduler_.Count(JobState::kRunning) + scheduler_.Count(JobState::kPublishing);
 }
 
 int JobManager::queued() const {
-  const std::lock_guard lock(mutex_);
-  return static_cast<int>(std::count_if(active_.begin(), active_.end(),
-                                        [](const auto& j) { return j.second.job.state() == v1::JOB_STATE_QUEUED; }));
+  const absl::MutexLock lock(&mutex_);
+  return scheduler_.Count(JobState::kQueued);
 }
 
-std::string JobManager::UserOfDataset(const std::string& dataset) const {
-  const std::lock_guard lock(mutex_);
-  for (const auto& [number, job] : active_) {
-    if (DatasetOf(job.job.spec()) == dataset) {
-      return job.job.id();
-    }
-  }
-  return "";
+std::string JobManager::UserOf(const Resource& resource) const {
+  const absl::MutexLock lock(&mutex_);
+  return scheduler_.UserOf(resource);
 }
 
-std::string JobManager::UserOfModel(const std::string& model, int version) const {
-  const std::lock_guard lock(mutex_);
-  for (const auto& [number, job] : active_) {
-    const v1::JobSpec& spec = job.job.spec();
-    if (spec.has_evaluate() && spec.evaluate().model().name() == model &&
-        (version == 0 || spec.evaluate().model().version() == version)) {
-      return job.job.id();
-    }
-  }
-  return "";
+std::string JobManager::MakerOf(const Resource& resource) const {
+  const absl::MutexLock lock(&mutex_);
+  return scheduler_.MakerOf(resource);
 }
 
-std::string JobManager::MakerOfDataset(const std::string& dataset) const {
-  const std::lock_guard lock(mutex_);
-  for (const auto& [number, job] : active_) {
-    if (job.job.spec().has_split() && job.job.spec().split().dataset() == dataset) {
-      return job.job.id();
-    }
+absl::Status JobManager::WhileUnused(const Resource& resource, const std::function<absl::Status()>& fn) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    GRAFT_RETURN_IF_ERROR(scheduler_.Reserve(resource));
   }
-  return "";
+  absl::Status status = fn();
+  const absl::MutexLock lock(&mutex_);
+  scheduler_.Release(resource);
+  return status;
 }
 
 absl::StatusOr<JobManager::EventPage> JobManager::Events(const std::string& id, int64_t after) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
   // The state first: when it is terminal, its event is in what is read next.
-  GRAFT_ASSIGN_OR_RETURN(const StoredJob job, store_->Get(number));
-  if (after < 0 || after > job.job.last_sequence()) {
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, GetNumber(number));
+  if (after < 0 || after > record.last_sequence) {
     return absl::OutOfRangeError(
-        absl::StrCat("after_sequence: ", after, " was never given out; ", id, " is at ", job.job.last_sequence()));
+        absl::StrCat("after_sequence: ", after, " was never given out; ", id, " is at ", record.last_sequence));
   }
   EventPage page;
-  GRAFT_ASSIGN_OR_RETURN(page.events, store_->Events(number, after, kEventPage));
-  const int64_t last = page.events.empty() ? after : page.events.back().sequence();
-  page.ended = IsTerminal(job.job.state()) && last >= job.job.last_sequence();
+  GRAFT_ASSIGN_OR_RETURN(page.events, log_->Events(number, after, record.last_sequence, kEventPage));
+  const int64_t last = page.events.empty() ? after : page.events.back().sequence;
+  page.ended = IsTerminal(record.state) && last >= record.last_sequence;
+  if (page.ended && !page.events.empty() && !std::holds_alternative<JobStateChange>(page.events.back().body)) {
+    page.events.back().body = JobStateChange{record.state, record.error, record.result};  // the event is damaged
+  }
   return page;
 }
 
 absl::StatusOr<int64_t> JobManager::Subscribe(const std::string& id, std::function<void()> notify) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
-  GRAFT_RETURN_IF_ERROR(store_->Get(number).status());
-  const std::lock_guard lock(mutex_);
-  subscriptions_[next_subscription_] = {number, std::make_shared<const std::function<void()>>(std::move(notify))};
-  return next_subscription_++;
+  GRAFT_RETURN_IF_ERROR(GetNumber(number).status());
+  return subscriptions_.Add(number, std::move(notify));
 }
 
-void JobManager::Unsubscribe(int64_t subscription) {
-  const std::lock_guard lock(mutex_);
-  subscriptions_.erase(subscription);
+ActiveJob* JobManager::Current(const std::string& job_id, int attempt, const std::string& incarnation) {
+  const absl::StatusOr<int64_t> number = ParseJobId(job_id);
+  ActiveJob* const job = number.ok() ? scheduler_.Find(*number) : nullptr;
+  if (job == nullptr || job->record.state != JobState::kRunning || job->record.attempt != attempt ||
+      job->record.incarnation != incarnation || job->lost || job->ended.has_value()) {
+    return nullptr;
+  }
+  return job;
 }
 
 absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssignmentRequest& request) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(request.job_id()));
-  const std::lock_guard lock(mutex_);
-  const auto it = active_.find(number);
-  if (it == active_.end() || it->second.job.attempt() != request.attempt() ||
-      it->second.job.state() != v1::JOB_STATE_RUNNING) {
+  GRAFT_RETURN_IF_ERROR(Failpoint("assignment.fetch"));
+  GRAFT_RETURN_IF_ERROR(ParseJobId(request.job_id()).status());
+  const absl::MutexLock lock(&mutex_);
+  ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
+  if (job == nullptr || job->cancel_owed || job->record.cancel_requested) {
     return absl::FailedPreconditionError(
-        absl::StrCat("attempt ", request.attempt(), " of ", request.job_id(), " isn't the current one"));
+        absl::StrCat("attempt ", request.attempt(), " of ", request.job_id(), " isn't to run any more"));
   }
-  const StoredJob& job = it->second;
+  job->heard = options_.steady();
   v1::Assignment assignment;
-  *assignment.mutable_spec() = job.job.spec();
-  assignment.set_data_dir(options_.data_dir.string());
-  assignment.set_weights_dir(options_.weights_dir.string());
-  assignment.set_staging_dir((AttemptFolder(job) / "out").string());
-  assignment.set_threads(options_.threads);
-  assignment.set_device(options_.device);
-  assignment.set_convolution(options_.convolution);
-  assignment.set_model_version(job.model_version);
+  assignment.set_kind(job->record.job.kind);
+  assignment.set_spec(DocumentText(job->record.job.spec));
+  assignment.set_model_version(job->record.model_version);
+  assignment.mutable_settings()->set_threads(options_.settings.threads);
+  assignment.mutable_settings()->set_device(options_.settings.device);
+  assignment.mutable_settings()->set_convolution(options_.settings.convolution);
   return assignment;
 }
 
 absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& request) {
+  GRAFT_RETURN_IF_ERROR(Failpoint("worker.report"));
   GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(request.job_id()));
   v1::ReportResponse response;
-  Notifications notifications;
+  // Another attempt has taken over, or this one's end was stored and the answer got lost.
+  const auto over = [&] {
+    response.set_acknowledged(request.first_sequence() + request.events_size() - 1);
+    response.set_stop(true);
+    return response;
+  };
   {
-    const std::lock_guard lock(mutex_);
-    const auto it = active_.find(number);
-    if (it == active_.end() || it->second.job.attempt() != request.attempt() ||
-        it->second.job.state() != v1::JOB_STATE_RUNNING) {
-      // Another attempt has taken over, or this one's end was stored and the answer got lost.
-      response.set_acknowledged(request.first_sequence() + request.events_size() - 1);
-      response.set_stop(true);
+    // A heartbeat waits for no disk.
+    const absl::MutexLock lock(&mutex_);
+    ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
+    if (job == nullptr) {
+      return over();
+    }
+    job->heard = options_.steady();
+    if (request.events().empty()) {
+      response.set_acknowledged(job->record.worker_sequence);
+      response.set_stop(job->cancel_owed || job->record.cancel_requested);
       return response;
     }
-    StoredJob job = it->second;
-    if (request.events_size() > 0 && request.first_sequence() > job.worker_sequence + 1) {
-      return absl::InvalidArgumentError(absl::StrCat("first_sequence: ", request.first_sequence(),
-                                                     " leaves a gap; the next is ", job.worker_sequence + 1));
+  }
+  std::vector<JobEventBody> events;
+  for (int i = 0; i < request.events_size(); ++i) {
+    const absl::StatusOr<nlohmann::json> document = ParseDocument(request.events(i));
+    absl::StatusOr<JobEventBody> body = document.ok() ? JobEventBodyFromJson(*document) : document.status();
+    if (!body.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("events[", i, "]: ", body.status().message()));
     }
-    std::vector<v1::JobEvent> fresh;
-    std::optional<v1::StateChange> end;
-    for (int i = 0; i < request.events_size(); ++i) {
-      if (request.first_sequence() + i <= job.worker_sequence) {
+    events.push_back(*std::move(body));
+  }
+
+  bool ended = false;
+  bool told = false;
+  {
+    const absl::MutexLock writing(&writing_);
+    JobRecord record;
+    bool cancelled = false;
+    {
+      const absl::MutexLock lock(&mutex_);
+      ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
+      if (job == nullptr) {
+        return over();
+      }
+      record = job->record;
+      cancelled = job->cancel_owed || record.cancel_requested;
+    }
+    std::vector<JobEventBody> fresh;
+    std::optional<JobStateChange> end;
+    const int64_t expected = record.worker_sequence + 1;
+    if (request.first_sequence() > expected) {
+      // Acknowledged once, and gone from the log: it was damaged. The work isn't.
+      fresh.push_back(JobLogLine{absl::StrCat("the worker's events ", expected, " to ", request.first_sequence() - 1,
+                                              " are missing from the log"),
+                                 /*warning=*/true});
+      record.worker_sequence = request.first_sequence() - 2;  // the line counts as the last of them
+    }
+    for (size_t i = 0; i < events.size() && !end.has_value(); ++i) {
+      if (request.first_sequence() + static_cast<int64_t>(i) < expected) {
         continue;  // resent, and there already
       }
-      const v1::JobEvent& event = request.events(i);
-      ++job.worker_sequence;
-      if (event.has_state()) {
-        end = event.state();
-        break;
+      if (auto* const change = std::get_if<JobStateChange>(&events[i]); change != nullptr) {
+        end = std::move(*change);
+      } else {
+        fresh.push_back(std::move(events[i]));
       }
-      if (event.has_progress()) {
-        *job.job.mutable_progress() = event.progress();
-        job.job.mutable_progress()->clear_steps();
-      }
-      fresh.push_back(event);
-    }
-    if (!fresh.empty()) {
-      GRAFT_RETURN_IF_ERROR(Append(&job, std::move(fresh), &notifications));
-      it->second = job;
     }
     if (end.has_value()) {
-      absl::Status error;
-      if (end->state() == v1::JOB_STATE_FAILED) {
-        error = absl::Status(static_cast<absl::StatusCode>(end->error().code()), end->error().message());
+      std::vector<JobEventBody> own;
+      if (end->state == JobState::kSucceeded) {
+        // No event: callers see the job as running until its result is in its place.
+        record.result = std::move(end->result);
+        record.state = JobState::kPublishing;
+      } else if (cancelled) {
+        own.push_back(Enter(&record, JobState::kCancelled));
       } else {
-        error = publish_(job, AttemptFolder(job) / "out");
+        own.push_back(
+            Enter(&record, JobState::kFailed,
+                  end->error.ok() ? absl::AbortedError("the worker reported no result and no error") : end->error));
       }
-      const bool succeeded = error.ok() && end->state() == v1::JOB_STATE_SUCCEEDED;
-      GRAFT_RETURN_IF_ERROR(SetState(&job, succeeded ? v1::JOB_STATE_SUCCEEDED : v1::JOB_STATE_FAILED, error,
-                                     succeeded ? &end->result() : nullptr, &notifications));
-      std::error_code ignored;
-      std::filesystem::remove_all(AttemptFolder(job) / "out", ignored);
-      response.set_acknowledged(job.worker_sequence);
+      const int64_t last = record.worker_sequence + static_cast<int64_t>(fresh.size()) + 1;
+      GRAFT_RETURN_IF_ERROR(Store(record, std::move(fresh), std::move(own)));
+      response.set_acknowledged(last);
       response.set_stop(true);
-      active_.erase(it);
-      StartNext(&notifications);
+      ended = true;
+    } else if (!fresh.empty()) {
+      const int64_t last = record.worker_sequence + static_cast<int64_t>(fresh.size());
+      GRAFT_RETURN_IF_ERROR(AppendEvents(record, std::move(fresh)));
+      response.set_acknowledged(last);
+      response.set_stop(cancelled);
+      told = true;
     } else {
-      response.set_acknowledged(job.worker_sequence);
-      response.set_stop(job.job.cancel_requested());
+      response.set_acknowledged(record.worker_sequence);
+      response.set_stop(cancelled);
+    }
+    if (ended) {
+      const absl::MutexLock lock(&mutex_);
+      leaving_[{number, record.attempt}] = options_.steady() + options_.worker_timeout;
+    }
+    if (ended && record.state == JobState::kPublishing) {
+      AddChore([this, number] { PublishNow(number); });
+    } else if (ended) {
+      AddChore([this] { log_->Checkpoint().IgnoreError(); });
     }
   }
-  Notify(notifications);
+  if (ended || told) {
+    subscriptions_.Notify(number);
+  }
+  if (ended) {
+    StartNext();
+  }
   return response;
 }
 

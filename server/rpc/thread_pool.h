@@ -1,20 +1,22 @@
-// Threads for what gRPC's own must not wait for: files, SQLite, loading models.
+// Threads for what gRPC's own must not wait for: files, SQLite, clean-up.
 #ifndef GRAFT_SERVER_RPC_THREAD_POOL_H_
 #define GRAFT_SERVER_RPC_THREAD_POOL_H_
 
-#include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
 namespace graft {
 
-// Thread-safe.
+// Thread-safe. What the work throws is logged and goes no further.
 class ThreadPool {
  public:
-  ThreadPool(int threads, size_t max_queued);
+  explicit ThreadPool(int threads, size_t max_queued = SIZE_MAX);
   // Runs what is queued, then ends.
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -26,14 +28,14 @@ class ThreadPool {
   void Post(std::function<void()> work);
 
  private:
+  bool Push(std::function<void()> work, size_t max_queued);
   void Loop();
 
   const size_t max_queued_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  bool stopping_ = false;
-  std::deque<std::function<void()>> queue_;
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mutex_);
   // Last: they use all of the above.
   std::vector<std::thread> threads_;
 };

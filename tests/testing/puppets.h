@@ -2,14 +2,16 @@
 #ifndef GRAFT_TESTS_TESTING_PUPPETS_H_
 #define GRAFT_TESTS_TESTING_PUPPETS_H_
 
+#include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/infer/engine.h"
-#include "server/jobs/executor.h"
+#include "server/jobs/executors/executor.h"
 
 namespace graft::testing {
 
@@ -22,6 +24,16 @@ class PuppetExecutor : public Executor {
       return start_status_;
     }
     launches_.push_back(launch);
+    exits_[{launch.job_id, launch.attempt}] = std::move(on_exit);
+    return absl::OkStatus();
+  }
+  // A worker that the test has let live on.
+  absl::Status Adopt(const WorkerLaunch& launch, OnExit on_exit) override {
+    const std::lock_guard lock(mutex_);
+    if (alive_.count({launch.job_id, launch.attempt}) == 0) {
+      return absl::NotFoundError(launch.job_id + " has no worker");
+    }
+    adopted_.push_back(launch);
     exits_[{launch.job_id, launch.attempt}] = std::move(on_exit);
     return absl::OkStatus();
   }
@@ -40,6 +52,11 @@ class PuppetExecutor : public Executor {
     }
     on_exit(status);
   }
+  // For an executor that takes the place of one whose server was killed.
+  void LetLive(const std::string& job_id, int attempt) {
+    const std::lock_guard lock(mutex_);
+    alive_.emplace(job_id, attempt);
+  }
   void FailStarts(absl::Status status) {
     const std::lock_guard lock(mutex_);
     start_status_ = std::move(status);
@@ -47,6 +64,10 @@ class PuppetExecutor : public Executor {
   std::vector<WorkerLaunch> launches() const {
     const std::lock_guard lock(mutex_);
     return launches_;
+  }
+  std::vector<WorkerLaunch> adopted() const {
+    const std::lock_guard lock(mutex_);
+    return adopted_;
   }
   std::vector<std::pair<std::string, int>> stops() const {
     const std::lock_guard lock(mutex_);
@@ -57,6 +78,8 @@ class PuppetExecutor : public Executor {
   mutable std::mutex mutex_;
   absl::Status start_status_;
   std::vector<WorkerLaunch> launches_;
+  std::vector<WorkerLaunch> adopted_;
+  std::set<std::pair<std::string, int>> alive_;
   std::vector<std::pair<std::string, int>> stops_;
   std::map<std::pair<std::string, int>, OnExit> exits_;
 };
@@ -91,7 +114,28 @@ class PuppetEngine : public Engine {
     const std::vector<int64_t> shape_;
   };
 
+  // A gate before every load: models and extractors wait in it until it is opened.
+  void CloseGate() {
+    const std::lock_guard lock(mutex_);
+    open_ = false;
+  }
+  void OpenGate() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  // How many loads have begun.
+  int loads() const {
+    const std::lock_guard lock(mutex_);
+    return loads_;
+  }
+  void AwaitLoads(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return loads_ >= count; });
+  }
+
   absl::StatusOr<LoadedModel> Load(const std::filesystem::path& folder) override {
+    PassGate();
     absl::StatusOr<ModelDescription> description = LoadModel(folder);
     if (!description.ok()) {
       return description.status();
@@ -101,6 +145,7 @@ class PuppetEngine : public Engine {
   }
   absl::StatusOr<std::shared_ptr<const BatchRunner>> Extractor(absl::string_view, int image_size, Preprocessing,
                                                                Interpolation) override {
+    PassGate();
     return std::make_shared<Runner>(image_size, std::vector<int64_t>{2, 2, 3});
   }
   std::string device() const override { return "cpu"; }
@@ -108,6 +153,20 @@ class PuppetEngine : public Engine {
   void PrepareThread() override {}
   void ReleaseMemory() override {}
   std::vector<std::string> loaded_trunks() const override { return {}; }
+
+ private:
+  void PassGate() {
+    std::unique_lock lock(mutex_);
+    ++loads_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by mutex_.
+  bool open_ = true;
+  int loads_ = 0;
 };
 
 }  // namespace graft::testing

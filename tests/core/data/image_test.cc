@@ -1,13 +1,21 @@
 // Every kind of image by the documented rule, and every kind of bad one.
 #include "core/data/image.h"
 
+#include <malloc.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 #include <random>
+#include <tuple>
 
 #include "absl/strings/str_split.h"
 #include "core/base/safetensors.h"
@@ -18,6 +26,8 @@ namespace {
 
 using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
+using ::testing::_;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Bytes = std::vector<uint8_t>;
 
@@ -378,6 +388,201 @@ TEST(ImageTest, JpegsWithCountlessScansAreRefused) {
     many.insert(many.end() - 2, header.begin(), header.end());
   }
   EXPECT_THAT(DecodeImage(many), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("scans")));
+}
+
+// Changes what its frame header says of a JPEG's size.
+Bytes JpegOfSize(Bytes jpeg, uint32_t width, uint32_t height) {
+  for (const uint8_t frame : {0xC0, 0xC2}) {
+    if (const size_t at = FindMarker(jpeg, frame); at < jpeg.size()) {
+      const std::string size = BigEndian(height, 2) + BigEndian(width, 2);
+      std::copy(size.begin(), size.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(at) + 5);
+    }
+  }
+  return jpeg;
+}
+
+// A progressive JPEG with this many scans.
+Bytes JpegWithScans(int scans) {
+  Bytes jpeg = Encode(".jpg", Marked(), {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
+  const auto at = jpeg.begin() + static_cast<std::ptrdiff_t>(FindMarker(jpeg, 0xDA));
+  const Bytes header(at, at + 2 + at[3]);
+  for (int i = ProbeImage(jpeg)->passes; i < scans; ++i) {
+    jpeg.insert(jpeg.end() - 2, header.begin(), header.end());
+  }
+  return jpeg;
+}
+
+TEST(ImageCostTest, PixelsTimesScansAreBounded) {
+  ASSERT_OK_AND_ASSIGN(const ImageInfo info, ProbeImage(JpegWithScans(0)));
+  EXPECT_EQ(info.passes, 10);  // what libjpeg writes
+  // Photographs as cameras and editors make them.
+  for (const auto& [width, height, scans] :
+       {std::tuple{6000U, 4000U, 10}, {6000U, 4000U, 20}, {8000U, 6000U, 10}, {1000U, 1000U, 200}}) {
+    EXPECT_THAT(ProbeImage(JpegOfSize(JpegWithScans(scans), width, height)), IsOk()) << width << " " << scans;
+  }
+  EXPECT_THAT(
+      ProbeImage(JpegOfSize(JpegWithScans(200), 7000, 7000)),
+      StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("7000 x 7000"), HasSubstr("200 scans"),
+                                                         HasSubstr("at most 500000000"), HasSubstr("fewer scans"))));
+  EXPECT_THAT(ProbeImage(JpegOfSize(JpegWithScans(11), 7000, 7000)), StatusIs(absl::StatusCode::kInvalidArgument, _));
+  const Bytes jpeg = JpegWithScans(20);  // 40 x 20
+  EXPECT_THAT(ProbeImage(jpeg, {.max_scan_pixels = 800 * 20}), IsOk());
+  EXPECT_THAT(ProbeImage(jpeg, {.max_scan_pixels = 800 * 20 - 1}), StatusIs(absl::StatusCode::kInvalidArgument, _));
+}
+
+// A PNG of one row whose header says another size.
+Bytes PngOfSize(uint32_t width, uint32_t height, char colour_type, char depth, char interlaced) {
+  Bytes png;
+  Append(&png, "\x89PNG\r\n\x1A\n" +
+                   PngChunk("IHDR", BigEndian(width, 4) + BigEndian(height, 4) + depth + colour_type +
+                                        std::string(2, '\0') + interlaced) +
+                   PngChunk("IDAT", "x") + PngChunk("IEND", ""));
+  return png;
+}
+
+TEST(ImageCostTest, PngsCountTheirBytesAPixelAndInterlacedOnesTwice) {
+  for (const auto& [colour_type, depth, bytes] : {std::tuple{'\0', '\x08', 1},
+                                                  {'\x02', '\x08', 3},
+                                                  {'\x03', '\x08', 3},
+                                                  {'\x06', '\x08', 4},
+                                                  {'\x06', '\x10', 8}}) {
+    EXPECT_EQ(ProbeImage(PngOfSize(10, 10, colour_type, depth, 0))->passes, bytes);
+    EXPECT_EQ(ProbeImage(PngOfSize(10, 10, colour_type, depth, 1))->passes, 2 * bytes);
+  }
+  EXPECT_THAT(ProbeImage(PngOfSize(7000, 7000, 6, 16, 0)), IsOk());
+  EXPECT_THAT(ProbeImage(PngOfSize(7000, 7000, 6, 16, 1)),
+              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("16 passes"), HasSubstr("interlaced"))));
+}
+
+TEST(ImageCostTest, ArithmeticCodingIsRefused) {
+  Bytes jpeg = Encode(".jpg", Marked());
+  jpeg[FindMarker(jpeg, 0xC0) + 1] = 0xC9;
+  EXPECT_THAT(DecodeImage(jpeg),
+              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("arithmetic"), HasSubstr("Huffman"))));
+}
+
+TEST(ImageCostTest, MemoryIsBounded) {
+  const Bytes png = PngOfSize(5000, 5000, 6, 16, 0);
+  EXPECT_EQ(ProbeImage(png)->decoded_bytes, 200'000'000);
+  EXPECT_THAT(ProbeImage(png, {.max_decoded_bytes = 200'000'000}), IsOk());
+  EXPECT_THAT(ProbeImage(png, {.max_decoded_bytes = 199'999'999}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("200000000 bytes"), HasSubstr("at most 199999999"), HasSubstr("8 bits"))));
+  // Coefficients of all components at full size, two bytes each, and the pixels.
+  Bytes full = Encode(".jpg", Marked(), {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
+  full[FindMarker(full, 0xC2) + 11] = 0x11;  // the first component's sampling
+  EXPECT_EQ(ProbeImage(full)->decoded_bytes, 800 * (3 + 6));
+  EXPECT_EQ(ProbeImage(Encode(".jpg", Marked(), {cv::IMWRITE_JPEG_PROGRESSIVE, 1}))->decoded_bytes, 800 * (3 + 3));
+  EXPECT_EQ(ProbeImage(Encode(".jpg", Marked()))->decoded_bytes, 800 * 3);
+  EXPECT_EQ(ProbeImage(JpegWithExif(Encode(".jpg", Marked()), 6, true))->decoded_bytes, 800 * 6);  // turned: a copy
+  EXPECT_THAT(ProbeImage(JpegOfSize(full, 7000, 7000)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not progressively")));
+}
+
+TEST(ImageCostTest, WhoHasGoneGetsNothing) {
+  const Bytes jpeg = testing::ReadBytes(testing::Sample("cat.0.jpg"));
+  ASSERT_OK_AND_ASSIGN(const ImageInfo info, ProbeImage(jpeg));
+  Bytes out(size_t{8} * 8 * 3);
+  for (const int patience : {0, 1, 2}) {
+    int asked = 0;
+    const absl::Status status =
+        DecodeImageTo(jpeg, info, 8, Interpolation::kArea, absl::MakeSpan(out), [&] { return asked++ == patience; });
+    EXPECT_EQ(status.code(), patience < 2 ? absl::StatusCode::kCancelled : absl::StatusCode::kOk) << patience;
+  }
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need address space of their own
+// From the start of the program: large blocks come from the system and go back to it, and OpenCV's threads reserve no
+// memory of their own. Otherwise what was freed or reserved before could be taken whatever the limit says.
+const bool kMapped = mallopt(M_MMAP_THRESHOLD, 1 << 16) == 1 && mallopt(M_ARENA_MAX, 1) == 1;
+
+// What a decode of `bytes` says in a process that may take so much more memory than it has; -1 when it died of it.
+int DecodeWithin(const Bytes& bytes, int64_t memory) {
+  const pid_t child = fork();
+  if (child == 0) {
+    int64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const auto limit = static_cast<rlim_t>(pages * getpagesize() + memory);
+    const rlimit limits{limit, limit};
+    setrlimit(RLIMIT_AS, &limits);
+    std::freopen("/dev/null", "w", stderr);  // OpenCV reports what it throws
+    Bytes out(size_t{32} * 32 * 3);
+    _exit(static_cast<int>(DecodeImageTo(bytes, 32, Interpolation::kArea, absl::MakeSpan(out)).code()));
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// It takes what the header said and not much more; with less, memory is what is missing, and never is the image blamed
+// nor does the process die.
+TEST(ImageCostTest, DecodingTakesTheMemoryThatWasForetold) {
+  cv::Mat noise(1200, 1200, CV_8UC3);
+  cv::RNG(3).fill(noise, cv::RNG::UNIFORM, 0, 255);
+  cv::GaussianBlur(noise, noise, cv::Size(9, 9), 0);
+  cv::Mat alpha(noise.size(), CV_8UC4);
+  cv::cvtColor(noise, alpha, cv::COLOR_BGR2BGRA);
+  alpha.forEach<cv::Vec4b>([](cv::Vec4b& pixel, const int* at) { pixel[3] = static_cast<uint8_t>(at[0] + at[1]); });
+  const auto deep = [](const cv::Mat& image) {
+    cv::Mat result;
+    image.convertTo(result, CV_16U, 257);
+    return result;
+  };
+  cv::Mat grey(noise.size(), CV_8UC1);
+  cv::cvtColor(noise, grey, cv::COLOR_BGR2GRAY);
+  constexpr int64_t kSlack = 2 << 20;  // for tables and rows
+  ASSERT_TRUE(kMapped);
+  for (const auto& [name, bytes] : {std::pair<const char*, Bytes>{"JPEG", Encode(".jpg", noise)},
+                                    {"progressive JPEG", Encode(".jpg", noise, {cv::IMWRITE_JPEG_PROGRESSIVE, 1})},
+                                    {"turned JPEG", JpegWithExif(Encode(".jpg", noise), 6, true)},
+                                    {"PNG", Encode(".png", noise)},
+                                    {"grey PNG", Encode(".png", grey)},
+                                    {"16-bit grey PNG", Encode(".png", deep(grey))},
+                                    {"PNG with alpha", Encode(".png", alpha)},
+                                    {"16-bit PNG", Encode(".png", deep(noise))},
+                                    {"16-bit PNG with alpha", Encode(".png", deep(alpha))},
+                                    {"WebP", Encode(".webp", noise, {cv::IMWRITE_WEBP_QUALITY, 80})},
+                                    {"WebP with alpha", Encode(".webp", alpha, {cv::IMWRITE_WEBP_QUALITY, 80})},
+                                    {"lossless WebP", Encode(".webp", noise, {cv::IMWRITE_WEBP_QUALITY, 101})},
+                                    {"BMP", Encode(".bmp", noise)}}) {
+    ASSERT_OK_AND_ASSIGN(const ImageInfo info, ProbeImage(bytes));
+    EXPECT_EQ(DecodeWithin(bytes, info.decoded_bytes + kSlack), 0) << name;
+    for (const int tenth : {0, 2, 4, 6, 8}) {
+      const int code = DecodeWithin(bytes, info.decoded_bytes * tenth / 10);
+      EXPECT_TRUE(code == static_cast<int>(absl::StatusCode::kResourceExhausted) || code == 0)
+          << name << " with " << tenth << " tenths: " << code;
+      if (tenth < 4) {
+        EXPECT_NE(code, 0) << name << " with " << tenth << " tenths";
+      }
+    }
+  }
+}
+#endif
+
+// By OpenCV, in copies.
+TEST(ImageTest, DeepAndTransparentPixelsAreTurnedToBytesAsBefore) {
+  cv::Mat deep(256, 256, CV_16UC4);
+  cv::RNG(7).fill(deep, cv::RNG::UNIFORM, 0, 65536);
+  for (int i = 0; i < 65536; ++i) {  // each value once
+    deep.at<cv::Vec4w>(i / 256, i % 256)[1] = static_cast<uint16_t>(i);
+  }
+  cv::Mat opaque;
+  cv::cvtColor(deep, opaque, cv::COLOR_BGRA2BGR);
+  cv::Mat bytes;
+  deep.convertTo(bytes, CV_8U, 1.0 / 257.0);
+  ASSERT_OK_AND_ASSIGN(const RgbImage narrowed, DecodeImage(Encode(".png", opaque)));
+  ASSERT_OK_AND_ASSIGN(const RgbImage from_deep, DecodeImage(Encode(".png", deep)));
+  ASSERT_OK_AND_ASSIGN(const RgbImage from_bytes, DecodeImage(Encode(".png", bytes)));
+  for (int y = 0; y < 256; ++y) {
+    for (int x = 0; x < 256; ++x) {
+      const auto bgra = bytes.at<cv::Vec4b>(y, x);
+      EXPECT_EQ(Pixel(narrowed, x, y), (std::array<int, 3>{bgra[2], bgra[1], bgra[0]}));
+      const auto over_white = [&](int c) { return (bgra[c] * bgra[3] + 255 * (255 - bgra[3]) + 127) / 255; };
+      const std::array<int, 3> expected = {over_white(2), over_white(1), over_white(0)};
+      EXPECT_EQ(Pixel(from_deep, x, y), expected);
+      EXPECT_EQ(Pixel(from_bytes, x, y), expected);
+    }
+  }
 }
 
 TEST(ImageTest, ImagesWithoutPixelsAreRefused) {

@@ -3,11 +3,14 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <limits>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "core/data/packed_images.h"
@@ -257,19 +260,96 @@ TEST_F(SplitFolderTest, NamesThatAreNotUtf8AreSkipped) {
   EXPECT_EQ(loaded.skipped[0].path, manifest.skipped[0].path);
 }
 
-TEST(ListFilesTest, IsSortedByBytesAndLeavesOutHiddenOnesLinksAndTheLike) {
-  const testing::TempDir dir;
-  for (const char* name : {"b.jpg", "a/z.jpg", "a b.jpg", "B.jpg", "ü.jpg", ".hidden.jpg", ".git/x.jpg"}) {
-    testing::WriteText(dir / name, "x");
+// A terminal takes U+009B as the start of a command, and U+202E makes "gpj.exe" of "exe.jpg".
+TEST_F(SplitFolderTest, NamesWithControlOrDirectionCharactersAreSkipped) {
+  const std::string image = testing::ReadText(testing::Sample("cat.60.jpg"));
+  for (const char* name : {"cat.\xC2\x9B.jpg", "cat.\xE2\x80\xAEgpj.jpg", "cat.\n.jpg", "\x1B[2J/cat.60.jpg"}) {
+    testing::WriteText(dir_ / "in" / name, image);
   }
-  std::filesystem::create_symlink("b.jpg", dir / "link.jpg");
-  std::filesystem::create_directory_symlink("a", dir / "linked folder");
-  std::filesystem::create_directory(dir / "empty");
-  ASSERT_EQ(mkfifo((dir / "fifo.jpg").c_str(), 0600), 0);
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> files, ListFiles(dir.path(), 5));
-  EXPECT_THAT(files, ElementsAre("B.jpg", "a b.jpg", "a/z.jpg", "b.jpg", "ü.jpg"));
-  EXPECT_THAT(ListFiles(dir.path(), 4), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("more than 4")));
-  EXPECT_THAT(ListFiles(dir / "b.jpg", 4), StatusIs(absl::StatusCode::kNotFound, HasSubstr("b.jpg")));
+  ASSERT_OK_AND_ASSIGN(const Manifest manifest, Split(Counts(6, 2, 2)));
+  std::vector<std::string> paths;
+  for (const SkippedEntry& entry : manifest.skipped) {
+    paths.push_back(entry.path);
+    EXPECT_THAT(entry.reason, AllOf(HasSubstr("control"), HasSubstr("rename")));
+  }
+  EXPECT_THAT(paths,
+              ElementsAre("\\x1b[2J/cat.60.jpg", "cat.\\n.jpg", "cat.\\xc2\\x9b.jpg", "cat.\\xe2\\x80\\xaegpj.jpg"));
+}
+
+TEST_F(SplitFolderTest, AnErrorAtAnyStepLeavesNoManifest) {
+  for (const bool hard_link : {false, true}) {
+    for (const char* step : {"split.copy=error:7", "split.sync=error", "split.manifest=error"}) {
+      ASSERT_THAT(SetFailpoints(step), IsOk());
+      SplitOptions options = Counts(6, 2, 2);
+      options.hard_link = hard_link;
+      EXPECT_THAT(Split(options), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("failpoint"))) << step;
+      ASSERT_THAT(SetFailpoints(""), IsOk());
+      EXPECT_FALSE(std::filesystem::exists(dir_ / "out/manifest.json")) << step;
+      std::filesystem::remove_all(dir_ / "out");
+      std::filesystem::create_directory(dir_ / "out");
+    }
+  }
+}
+
+TEST_F(SplitFolderTest, WhatIsMadeIsForItsOwnerOnly) {
+  const mode_t mask = umask(0);
+  const auto manifest = Split(Counts(6, 2, 2));
+  umask(mask);
+  ASSERT_THAT(manifest, IsOk());
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ / "out")) {
+    EXPECT_EQ(entry.status().permissions(),
+              entry.is_directory() ? std::filesystem::perms::owner_all
+                                   : std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << entry.path();
+  }
+}
+
+// Somebody who may write to the source swaps one of its folders for a link to the outside and back, all the time.
+TEST_F(SplitFolderTest, ALinkThatTakesAFoldersPlaceIsNeverFollowed) {
+  std::set<std::string> canaries;
+  for (int i = 0; i < 10; ++i) {
+    std::filesystem::create_directories(dir_ / "in/pets");
+    std::filesystem::rename(dir_ / absl::StrCat("in/cat.", i, ".jpg"), dir_ / absl::StrCat("in/pets/cat.", i, ".jpg"));
+    const std::string canary = testing::ReadText(testing::Sample(absl::StrCat("cat.", 100 + i, ".jpg")));
+    testing::WriteText(dir_ / absl::StrCat("outside/cat.", i, ".jpg"), canary);
+    canaries.insert(Sha256Hex(absl::string_view(canary)));
+  }
+  std::atomic<bool> stop = false;
+  int64_t turns = 0;
+  std::thread swapper([&] {
+    while (!stop) {
+      std::filesystem::rename(dir_ / "in/pets", dir_ / "aside");
+      std::filesystem::create_directory_symlink("../outside", dir_ / "in/pets");
+      std::filesystem::remove(dir_ / "in/pets");
+      std::filesystem::rename(dir_ / "aside", dir_ / "in/pets");
+      ++turns;
+    }
+  });
+  for (const bool hard_link : {false, true}) {
+    for (const auto following : {SourceFolder::Following::kKernel, SourceFolder::Following::kSteps}) {
+      ASSERT_OK_AND_ASSIGN(const SourceFolder source, SourceFolder::Open(dir_ / "in", "", following));
+      for (int i = 0; i < 8; ++i) {
+        SplitOptions options = Counts(1, 1, 0);
+        options.hard_link = hard_link;
+        const auto manifest = SplitFolder(source, dir_ / "out", options, &Nothing);
+        for (const auto& file : std::filesystem::recursive_directory_iterator(dir_ / "out")) {
+          if (file.is_regular_file()) {
+            EXPECT_EQ(canaries.count(Sha256Hex(testing::ReadBytes(file.path()))), 0U) << file.path();
+          }
+        }
+        if (manifest.ok()) {
+          for (const ManifestEntry& entry : manifest->entries) {
+            EXPECT_EQ(canaries.count(entry.sha256), 0U) << entry.path;
+          }
+        }
+        std::filesystem::remove_all(dir_ / "out");
+        std::filesystem::create_directory(dir_ / "out");
+      }
+    }
+  }
+  stop = true;
+  swapper.join();
+  EXPECT_GT(turns, 0);
 }
 
 TEST_F(SplitFolderTest, HardLinksShareTheFile) {
@@ -399,8 +479,12 @@ TEST_F(SplitFolderTest, PackedImagesAreDecodedOnceAndDamageIsRepaired) {
   }
   EXPECT_GT(decodes, 0);
   decodes = 0;
+  // What a job left behind that was killed while it made a cache.
+  const std::filesystem::path left_behind = dir_ / "out/cache/images-24-area.safetensors.17.0.tmp";
+  testing::WriteText(left_behind, "half");
   ASSERT_THAT(open(), IsOk());
   EXPECT_EQ(decodes, 0);
+  EXPECT_FALSE(std::filesystem::exists(left_behind));
   const std::filesystem::path cache = dir_ / "out/cache/images-24-nearest.safetensors";
   testing::ForEachDamage(cache, 5, 3, [&](const std::string& what) {
     SCOPED_TRACE(what);

@@ -51,9 +51,9 @@ GoldenCase ReadGolden(const std::string& name) {
   return golden;
 }
 
-EvaluationReport GoldenReport(const std::string& name, std::vector<std::string> labels = {}) {
+EvaluationReport GoldenReport(const std::string& name) {
   const GoldenCase golden = ReadGolden(name);
-  return *Evaluate(golden.truth, golden.probabilities, labels.empty() ? golden.labels : labels);
+  return *Evaluate(golden.truth, golden.probabilities, golden.labels);
 }
 
 void ExpectMetrics(const ClassMetrics& row, const json& expected) {
@@ -61,31 +61,6 @@ void ExpectMetrics(const ClassMetrics& row, const json& expected) {
   EXPECT_NEAR(row.recall, expected.at("recall").get<double>(), kTolerance);
   EXPECT_NEAR(row.f1, expected.at("f1-score").get<double>(), kTolerance);
   EXPECT_EQ(static_cast<double>(row.support), expected.at("support").get<double>());
-}
-
-void ExpectSame(const ClassMetrics& a, const ClassMetrics& b) {
-  EXPECT_EQ(a.label, b.label);
-  EXPECT_NEAR(a.precision, b.precision, kTolerance);
-  EXPECT_NEAR(a.recall, b.recall, kTolerance);
-  EXPECT_NEAR(a.f1, b.f1, kTolerance);
-  EXPECT_EQ(a.support, b.support);
-}
-
-// All but the curves.
-void ExpectSame(const EvaluationReport& a, const EvaluationReport& b) {
-  EXPECT_EQ(a.labels, b.labels);
-  EXPECT_EQ(a.images, b.images);
-  EXPECT_EQ(a.accuracy, b.accuracy);
-  EXPECT_EQ(a.confusion, b.confusion);
-  EXPECT_EQ(a.roc_auc, b.roc_auc);
-  EXPECT_EQ(a.log_loss, b.log_loss);
-  ExpectSame(a.macro_average, b.macro_average);
-  ExpectSame(a.weighted_average, b.weighted_average);
-  ASSERT_EQ(a.classes.size(), b.classes.size());
-  for (size_t c = 0; c < a.classes.size(); ++c) {
-    ExpectSame(a.classes[c], b.classes[c]);
-  }
-  EXPECT_EQ(a.roc.size(), b.roc.size());
 }
 
 std::vector<double> Column(const std::vector<RocPoint>& curve, double RocPoint::*field) {
@@ -216,7 +191,6 @@ TEST(EvaluateTest, ClassWithoutImages) {
   EXPECT_FALSE(report.roc_auc.has_value());
   EXPECT_THAT(report.roc[1], IsEmpty());
   EXPECT_EQ(report.roc[0].size(), 3u);
-  EXPECT_THAT(ToText(report), HasSubstr("undefined"));
 }
 
 TEST(EvaluateTest, ImagesOfOneClassOnly) {
@@ -252,23 +226,57 @@ TEST(EvaluateTest, RejectsBadInput) {
   EXPECT_THAT(Evaluate({0, 1}, {0.5f, 0.5f, 0.5f, 0.5005f}, labels), IsOk());
 }
 
-TEST(ReportJsonTest, RoundTrip) {
+// A curve of report.json.
+std::vector<RocPoint> CurveOf(const json& curve) {
+  std::vector<RocPoint> points;
+  for (size_t i = 0; i < curve.at("threshold").size(); ++i) {
+    const json& threshold = curve.at("threshold")[i];
+    points.push_back({curve.at("false_positive_rate")[i], curve.at("true_positive_rate")[i],
+                      threshold.is_null() ? kInfinity : threshold.get<double>()});
+  }
+  return points;
+}
+
+void ExpectRow(const json& row, const ClassMetrics& metrics) {
+  EXPECT_EQ(row.at("label"), metrics.label);
+  EXPECT_EQ(row.at("precision"), metrics.precision);
+  EXPECT_EQ(row.at("recall"), metrics.recall);
+  EXPECT_EQ(row.at("f1"), metrics.f1);
+  EXPECT_EQ(row.at("support"), metrics.support);
+}
+
+TEST(ReportJsonTest, HoldsEveryNumberOfTheReport) {
   for (const char* name : {"two", "four"}) {
     const EvaluationReport report = GoldenReport(name);
-    ASSERT_OK_AND_ASSIGN(const EvaluationReport read, ReportFromJson(json::parse(ToJson(report).dump())));
-    ExpectSame(read, report);
-    for (size_t c = 0; c < report.roc.size(); ++c) {
+    const json read = json::parse(ToJson(report).dump());  // as text, so that digits count
+    const size_t k = report.labels.size();
+    EXPECT_EQ(read.at("labels"), json(report.labels));
+    EXPECT_EQ(read.at("images"), report.images);
+    EXPECT_EQ(read.at("accuracy"), report.accuracy);
+    EXPECT_EQ(read.at("roc_auc"), *report.roc_auc);
+    EXPECT_EQ(read.at("log_loss"), report.log_loss);
+    ExpectRow(read.at("macro_average"), report.macro_average);
+    ExpectRow(read.at("weighted_average"), report.weighted_average);
+    ASSERT_EQ(read.at("classes").size(), k);
+    ASSERT_EQ(read.at("confusion").size(), k);
+    ASSERT_EQ(read.at("roc").size(), k);
+    for (size_t c = 0; c < k; ++c) {
+      ExpectRow(read.at("classes")[c], report.classes[c]);
+      for (size_t predicted = 0; predicted < k; ++predicted) {
+        EXPECT_EQ(read.at("confusion")[c][predicted], report.confusion[c * k + predicted]);
+      }
       for (auto field : {&RocPoint::false_positive_rate, &RocPoint::true_positive_rate, &RocPoint::threshold}) {
-        EXPECT_EQ(Column(read.roc[c], field), Column(report.roc[c], field));
+        EXPECT_EQ(Column(CurveOf(read.at("roc")[c]), field), Column(report.roc[c], field));
       }
     }
   }
 }
 
-TEST(ReportJsonTest, RoundTripWithoutAuc) {
+TEST(ReportJsonTest, WhatIsUndefinedIsNullOrEmpty) {
   ASSERT_OK_AND_ASSIGN(const EvaluationReport report, EvaluateTwo({1, 1}, {0.75f, 0.25f}));
-  ASSERT_OK_AND_ASSIGN(const EvaluationReport read, ReportFromJson(json::parse(ToJson(report).dump())));
-  ExpectSame(read, report);
+  const json read = json::parse(ToJson(report).dump());
+  EXPECT_TRUE(read.at("roc_auc").is_null());
+  EXPECT_THAT(CurveOf(read.at("roc")[0]), IsEmpty());
 }
 
 TEST(ReportJsonTest, LongCurvesAreThinned) {
@@ -281,179 +289,12 @@ TEST(ReportJsonTest, LongCurvesAreThinned) {
   }
   ASSERT_OK_AND_ASSIGN(const EvaluationReport report, EvaluateTwo(truth, scores));
   ASSERT_GT(report.roc[1].size(), 2000u);
-  ASSERT_OK_AND_ASSIGN(const EvaluationReport read, ReportFromJson(ToJson(report)));
-  EXPECT_LE(read.roc[1].size(), kRocPointsInJson);
-  EXPECT_GE(read.roc[1].size(), kRocPointsInJson * 3 / 4);
-  EXPECT_EQ(read.roc_auc, report.roc_auc);
-  EXPECT_NEAR(AreaUnder(read.roc[1]), *report.roc_auc, 1e-3);
-}
-
-TEST(ReportJsonTest, NotAReport) {
-  const std::vector<std::pair<const char*, const char*>> cases = {
-      {"null", "report"},
-      {"[]", "report"},
-      {"3", "report"},
-      {"{}", "report.labels"},
-      {R"({"labels": ["a", "b"]})", "report.confusion"},
-      {R"({"labels": ["a", "b"], "confusion": [[1, 0], [0]]})", "report.confusion[1]"},
-      {R"({"labels": ["a", "b"], "confusion": [[0, 0], [0, 0]]})", "no images"},
-      {R"({"labels": ["a", "b"], "confusion": [[9223372036854775807, 9223372036854775807], [1, 1]]})", "too large"},
-      {R"({"labels": ["a", "a"], "confusion": [[1, 0], [0, 1]]})", "twice"},
-  };
-  for (const auto& [text, message] : cases) {
-    EXPECT_THAT(ReportFromJson(json::parse(text)), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)))
-        << text;
-  }
-}
-
-// The paths of all values in `node`, containers too.
-void CollectPaths(const json& node, const json::json_pointer& path, std::vector<json::json_pointer>& paths) {
-  if (node.is_structured()) {
-    for (const auto& [key, value] : node.items()) {
-      const json::json_pointer child = node.is_array() ? path / static_cast<size_t>(std::stoul(key)) : path / key;
-      paths.push_back(child);
-      CollectPaths(value, child, paths);
-    }
-  }
-}
-
-TEST(ReportJsonTest, EveryFieldIsChecked) {
-  const EvaluationReport report = GoldenReport("four");
-  const json whole = ToJson(report);
-  std::vector<json::json_pointer> paths;
-  CollectPaths(whole, json::json_pointer(), paths);
-  ASSERT_GT(paths.size(), 100u);
-  const std::vector<json> wrong = {
-      nullptr, true, -1, 7, 1e308, "x", json::array(), json::object(), std::numeric_limits<uint64_t>::max()};
-  for (const json::json_pointer& path : paths) {
-    json damaged = whole;
-    json& parent = damaged.at(path.parent_pointer());
-    if (parent.is_object()) {
-      parent.erase(path.back());
-    } else {
-      parent.erase(std::stoul(path.back()));
-    }
-    EXPECT_THAT(ReportFromJson(damaged), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("report")))
-        << path << " deleted";
-    for (const json& value : wrong) {
-      // A log loss may be any number from 0 to 16; what else fits is what was there.
-      if (whole.at(path) == value || (path.to_string() == "/log_loss" && value == 7)) {
-        continue;
-      }
-      damaged = whole;
-      damaged.at(path) = value;
-      const auto read = ReportFromJson(damaged);
-      const bool first_threshold = path.back() == "0" && path.parent_pointer().back() == "threshold";
-      if (!(first_threshold && value.is_null())) {
-        EXPECT_THAT(read, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("report"))) << path << " = " << value;
-      }
-    }
-  }
-}
-
-TEST(ReportJsonTest, ScoresMustFollowFromTheCounts) {
-  const json whole = ToJson(GoldenReport("four"));
-  std::vector<json::json_pointer> scores = {"/accuracy"_json_pointer};
-  for (const char* row : {"/macro_average", "/weighted_average", "/classes/0", "/classes/3"}) {
-    for (const char* score : {"precision", "recall", "f1"}) {
-      scores.push_back(json::json_pointer(row) / score);
-    }
-  }
-  for (const json::json_pointer& path : scores) {
-    for (const double change : {-0.01, 0.01, 1e-6}) {
-      json damaged = whole;
-      damaged.at(path) = whole.at(path).get<double>() + change;
-      EXPECT_THAT(ReportFromJson(damaged), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("confusion")))
-          << path;
-    }
-  }
-  json damaged = whole;
-  damaged["confusion"][1][2] = damaged["confusion"][1][2].get<int>() + 1;
-  EXPECT_THAT(ReportFromJson(damaged), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("confusion")));
-}
-
-TEST(ReportJsonTest, AucAndCurvesMustFitTheCounts) {
-  const json empty = {
-      {"false_positive_rate", json::array()}, {"true_positive_rate", json::array()}, {"threshold", json::array()}};
-  const json whole = ToJson(GoldenReport("two"));
-  json damaged = whole;
-  damaged["roc"][0] = empty;
-  EXPECT_THAT(ReportFromJson(damaged), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("report.roc[0]")));
-  damaged = whole;
-  damaged["roc_auc"] = nullptr;
-  EXPECT_THAT(ReportFromJson(damaged), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("report.roc_auc")));
-
-  const json without = ToJson(*EvaluateTwo({1, 1}, {0.75f, 0.25f}));
-  ASSERT_THAT(ReportFromJson(without), IsOk());
-  damaged = without;
-  damaged["roc"][1] = whole["roc"][1];
-  EXPECT_THAT(ReportFromJson(damaged), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("report.roc[1]")));
-  damaged = without;
-  damaged["roc_auc"] = 0.5;
-  EXPECT_THAT(ReportFromJson(damaged), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("report.roc_auc")));
-}
-
-TEST(ReportJsonTest, FlippedBytesNeverGiveOtherCounts) {
-  const EvaluationReport report = GoldenReport("two");
-  const std::string whole = ToJson(report).dump();
-  int parsed = 0;
-  for (size_t i = 0; i < whole.size(); ++i) {
-    for (const int bit : {0, 1, 2, 4, 7}) {
-      std::string damaged = whole;
-      damaged[i] = static_cast<char>(damaged[i] ^ (1 << bit));
-      const json document = json::parse(damaged, nullptr, /*allow_exceptions=*/false);
-      if (document.is_discarded()) {
-        continue;
-      }
-      ++parsed;
-      const auto read = ReportFromJson(document);
-      if (read.ok()) {
-        EXPECT_EQ(read->labels, report.labels) << i;
-        EXPECT_EQ(read->confusion, report.confusion) << i;
-        EXPECT_EQ(read->images, report.images) << i;
-      } else {
-        EXPECT_EQ(read.status().code(), absl::StatusCode::kInvalidArgument) << i;
-      }
-    }
-  }
-  EXPECT_GT(parsed, 1000);
-}
-
-TEST(ReportTextTest, IsScikitLearnsTable) {
-  // Written by classification_report(target_names=["chat", "chiené"]).
-  const char* table =
-      "              precision    recall  f1-score   support\n"
-      "\n"
-      "        chat       0.80      0.89      0.84        27\n"
-      "      chiené       0.90      0.82      0.86        33\n"
-      "\n"
-      "    accuracy                           0.85        60\n"
-      "   macro avg       0.85      0.85      0.85        60\n"
-      "weighted avg       0.85      0.85      0.85        60\n";
-  const char* rest =
-      "\n"
-      "confusion matrix (rows: true class, columns: predicted class)\n"
-      "\n"
-      "              chat chiené\n"
-      "        chat    24      3\n"
-      "      chiené     6     27\n"
-      "\n"
-      "ROC AUC   0.9585\n"
-      "log loss  0.3671\n";
-  EXPECT_EQ(ToText(GoldenReport("two", {"chat", "chiené"})), std::string(table) + rest);
-}
-
-TEST(ReportTextTest, WidensForLongNames) {
-  const char* table =
-      "                    precision    recall  f1-score   support\n"
-      "\n"
-      "               cat       0.80      0.89      0.84        27\n"
-      "a rather long name       0.90      0.82      0.86        33\n"
-      "\n"
-      "          accuracy                           0.85        60\n"
-      "         macro avg       0.85      0.85      0.85        60\n"
-      "      weighted avg       0.85      0.85      0.85        60\n";
-  EXPECT_THAT(ToText(GoldenReport("two", {"cat", "a rather long name"})), ::testing::StartsWith(table));
+  const json read = ToJson(report);
+  const std::vector<RocPoint> curve = CurveOf(read.at("roc")[1]);
+  EXPECT_LE(curve.size(), kRocPointsInJson);
+  EXPECT_GE(curve.size(), kRocPointsInJson * 3 / 4);
+  EXPECT_EQ(read.at("roc_auc"), *report.roc_auc);
+  EXPECT_NEAR(AreaUnder(curve), *report.roc_auc, 1e-3);
 }
 
 TEST(AreaUnderTest, Trapezoids) {

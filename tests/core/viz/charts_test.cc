@@ -326,11 +326,6 @@ TEST(RocCurvesTest, DependOnTheCurves) {
   }
 }
 
-TEST(RocCurvesTest, AReportReadBackGivesTheSamePicture) {
-  const EvaluationReport report = RandomReport(Names(4), 100, 1);
-  EXPECT_EQ(*RocCurves("pets", *ReportFromJson(ToJson(report))), *RocCurves("pets", report));
-}
-
 TEST(RocCurvesTest, ExtremeReports) {
   EXPECT_THAT(RocCurves("pets", {}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("roc")));
   for (const int classes : {2, 3, 12}) {

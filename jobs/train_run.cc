@@ -1,0 +1,127 @@
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/data/manifest.h"
+#include "core/model/variants.h"
+#include "core/nn/runtime.h"
+#include "core/train/trainer.h"
+#include "core/viz/charts.h"
+#include "jobs/progress.h"
+#include "jobs/train.h"
+
+namespace graft {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Steps of training as a job's progress: one bar an epoch, the remaining time that of all epochs.
+class StepTracker {
+ public:
+  StepTracker(const JobSink& sink, const TrainingOptions& options) : sink_(sink), options_(options) {}
+
+  absl::Status Update(const StepUpdate& update) {
+    if (!started_) {
+      started_ = true;
+      training_start_ = Clock::now();
+    }
+    if (update.step == 1) {
+      epoch_start_ = Clock::now();
+    }
+    JobProgress progress;
+    progress.phase = "train";
+    progress.unit = "steps";
+    progress.done = update.step;
+    progress.total = update.steps;
+    progress.epoch = update.epoch;
+    progress.epochs = options_.epochs;
+    // The first step is left out: its start isn't known here.
+    const double epoch_seconds = SecondsSince(epoch_start_);
+    if (update.step > 1 && epoch_seconds > 0) {
+      progress.images_per_second = static_cast<double>(update.step - 1) * options_.batch_size / epoch_seconds;
+    }
+    const int64_t done = int64_t{update.epoch - 1} * update.steps + update.step;
+    const int64_t all = int64_t{options_.epochs} * update.steps;
+    if (done > 1) {
+      progress.eta_seconds =
+          SecondsSince(training_start_) / static_cast<double>(done - 1) * static_cast<double>(all - done);
+    }
+    progress.steps = {{update.step, update.loss, update.accuracy}};
+    sink_.progress(progress);
+    return CheckStop(sink_);
+  }
+
+ private:
+  const JobSink& sink_;
+  const TrainingOptions& options_;
+  bool started_ = false;
+  Clock::time_point training_start_;
+  Clock::time_point epoch_start_;
+};
+
+absl::Status DrawCurves(const ModelDescription& model, const std::filesystem::path& folder) {
+  std::vector<EpochPoint> points;
+  for (const EpochMetrics& epoch : model.history) {
+    points.push_back({epoch.epoch, epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy});
+  }
+  GRAFT_ASSIGN_OR_RETURN(
+      const std::string curves,
+      LearningCurves(absl::StrCat(model.name, "@", model.version, " (", model.variant, ")"), points));
+  return WriteFileAtomic(folder / "learning_curves.png", curves);
+}
+
+}  // namespace
+
+absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink& sink) {
+  GRAFT_ASSIGN_OR_RETURN(const TrainJobSpec spec, TrainJobSpecFromJson(request.spec));
+  TrainRequest train;
+  GRAFT_ASSIGN_OR_RETURN(train.variant, FindVariant(spec.variant));
+  train.options = spec.options;
+  GRAFT_ASSIGN_OR_RETURN(train.options.device,
+                         ResolveDevice(spec.options.device == "auto" ? request.settings.device : spec.options.device));
+  train.dataset = request.data->Dataset(spec.dataset);
+  GRAFT_ASSIGN_OR_RETURN(const Manifest manifest, LoadManifest(train.dataset));
+  train.manifest = &manifest;
+  train.weights_dir = request.weights_dir;
+  train.out = request.staging;
+
+  ProgressTracker tracker(sink);
+  StepTracker steps(sink, train.options);
+  TrainHooks hooks;
+  hooks.on_progress = [&](const ProgressUpdate& update) {
+    // Validation is a part of training's bar, not a bar of its own.
+    return update.phase == "validate" ? CheckStop(sink) : tracker.Update(update);
+  };
+  hooks.on_step = [&](const StepUpdate& update) { return steps.Update(update); };
+  hooks.on_epoch = [&](const EpochMetrics& epoch) {
+    sink.epoch(epoch);
+    return CheckStop(sink);
+  };
+  GRAFT_ASSIGN_OR_RETURN(TrainOutcome outcome, Train(train, hooks));
+
+  ModelDescription model;
+  model.name = spec.model;
+  model.version = request.model_version;
+  model.variant = spec.variant;
+  model.labels = manifest.labels;
+  model.options = outcome.options;
+  model.dataset = spec.dataset;
+  model.dataset_fingerprint = manifest.fingerprint;
+  model.trunk_fingerprint = outcome.trunk_fingerprint;
+  model.job_id = request.job_id;
+  model.create_time_ms = NowMs();
+  model.history = std::move(outcome.history);
+  model.training_seconds = outcome.seconds;
+  GRAFT_RETURN_IF_ERROR(SaveModel(model, request.staging));
+
+  TrainJobResult result{model.name, model.version, std::nullopt, model.training_seconds};
+  if (!model.history.empty()) {
+    GRAFT_RETURN_IF_ERROR(DrawCurves(model, request.staging));
+    result.last_epoch = model.history.back();
+  }
+  return ToJson(result);
+}
+
+}  // namespace graft

@@ -1,0 +1,166 @@
+#include "tests/server/handlers/fixture.h"
+
+namespace graft {
+namespace {
+
+using absl::StatusCode;
+using ::graft::testing::IsOk;
+using ::graft::testing::StatusIs;
+using ::testing::_;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class JobHandlersTest : public testing::HandlersTest {
+ protected:
+  absl::StatusOr<std::vector<std::string>> List(const v1::ListJobsRequest& request) {
+    v1::ListJobsResponse response;
+    if (absl::Status status = ListJobs(deps_, call_, request, &response); !status.ok()) {
+      return status;
+    }
+    std::vector<std::string> ids;
+    for (const v1::Job& job : response.jobs()) {
+      ids.push_back(job.id());
+    }
+    if (!response.next_page_token().empty()) {
+      ids.push_back("more:" + response.next_page_token());
+    }
+    return ids;
+  }
+};
+
+TEST_F(JobHandlersTest, ASubmittedJobIsShownWithItsDefaults) {
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Submit(Split("pets")));
+  EXPECT_EQ(job.id(), "job-1");
+  EXPECT_EQ(job.spec().split().label_rule(), v1::LABEL_RULE_FILENAME);
+  EXPECT_EQ(job.spec().split().folder(), (root_ / "pictures/pets").string());
+  v1::GetJobRequest get;
+  get.set_id("job-1");
+  v1::Job same;
+  ASSERT_THAT(GetJob(deps_, call_, get, &same), IsOk());
+  EXPECT_EQ(same.spec().DebugString(), job.spec().DebugString());
+  get.set_id("job-2");
+  EXPECT_THAT(GetJob(deps_, call_, get, &same), StatusIs(StatusCode::kNotFound, HasSubstr("job-2")));
+  get.set_id("../jobs");
+  EXPECT_THAT(GetJob(deps_, call_, get, &same), StatusIs(StatusCode::kInvalidArgument, HasSubstr("id")));
+}
+
+TEST_F(JobHandlersTest, ARequestIdIsAnsweredWithItsFirstJob) {
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Submit(Split("pets"), "r1"));
+  ASSERT_OK_AND_ASSIGN(const v1::Job same, Submit(Split("pets"), "r1"));
+  EXPECT_EQ(same.id(), job.id());
+  EXPECT_THAT(Submit(Split("birds"), "r1"), StatusIs(StatusCode::kAlreadyExists, HasSubstr("r1")));
+  for (const std::string& id : {std::string(129, 'x'), std::string("a\nb"), std::string("\xff"),
+                                std::string("\xc2\x9b"), std::string(20 << 20, 'x')}) {
+    const absl::StatusOr<v1::Job> refused = Submit(Split("birds"), id);
+    EXPECT_THAT(refused, StatusIs(StatusCode::kInvalidArgument, HasSubstr("request_id")));
+    EXPECT_LT(refused.status().message().size(), 1000U);
+  }
+}
+
+TEST_F(JobHandlersTest, ValidationQueuesNothing) {
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Submit(Split("pets"), "", /*validate_only=*/true));
+  EXPECT_EQ(job.id(), "");
+  EXPECT_EQ(job.spec().split().copy_mode(), v1::COPY_MODE_COPY);
+  EXPECT_THAT(Submit(v1::JobSpec(), "", true), StatusIs(StatusCode::kInvalidArgument, HasSubstr("split, train")));
+  EXPECT_THAT(List({}).value(), ElementsAre());
+  EXPECT_THAT(executor_.launches(), ElementsAre());
+}
+
+TEST_F(JobHandlersTest, WhatAJobMakesIsNotReadyBefore) {
+  ASSERT_THAT(Submit(Split("pets")), IsOk());
+  EXPECT_THAT(Submit(Train("m", "pets")), StatusIs(StatusCode::kNotFound, HasSubstr("job-1 is making it")));
+  EXPECT_THAT(Submit(Split("pets")), StatusIs(StatusCode::kAlreadyExists, HasSubstr("pets")));
+  AddDataset("birds");
+  ASSERT_OK_AND_ASSIGN(const v1::Job train, Submit(Train("m", "birds")));
+  v1::JobSpec evaluate;
+  evaluate.mutable_evaluate()->mutable_model()->set_name("m");
+  EXPECT_THAT(Submit(evaluate), StatusIs(StatusCode::kNotFound, HasSubstr(train.id() + " is making it")));
+}
+
+TEST_F(JobHandlersTest, ErrorsNameNoFolderOfTheServer) {
+  AddDataset("pets");
+  testing::WriteText(data_->Dataset("pets") / "dataset.json", "{}");
+  const absl::StatusOr<v1::Job> job = Submit(Train("m", "pets"));
+  EXPECT_THAT(job, StatusIs(StatusCode::kDataLoss, HasSubstr("datasets/pets/dataset.json")));
+  EXPECT_THAT(job, StatusIs(StatusCode::kDataLoss, Not(HasSubstr(root_.string()))));
+}
+
+TEST_F(JobHandlersTest, ListsAreFilteredAndPaged) {
+  AddDataset("birds");
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_THAT(Submit(Split("pets" + std::to_string(i))), IsOk());
+  }
+  ASSERT_THAT(Submit(Train("m", "birds")), IsOk());
+  EXPECT_THAT(List({}).value(), ElementsAre("job-5", "job-4", "job-3", "job-2", "job-1"));
+  v1::ListJobsRequest request;
+  request.set_page_size(2);
+  EXPECT_THAT(List(request).value(), ElementsAre("job-5", "job-4", "more:4"));
+  request.set_page_token("4");
+  EXPECT_THAT(List(request).value(), ElementsAre("job-3", "job-2", "more:2"));
+  request.set_page_token("2");
+  EXPECT_THAT(List(request).value(), ElementsAre("job-1"));
+  request.Clear();
+  request.set_kind("train");
+  EXPECT_THAT(List(request).value(), ElementsAre("job-5"));
+  request.Clear();
+  request.set_dataset("pets2");
+  EXPECT_THAT(List(request).value(), ElementsAre("job-3"));
+  request.Clear();
+  request.set_model("m");
+  EXPECT_THAT(List(request).value(), ElementsAre("job-5"));
+  request.Clear();
+  request.add_states(v1::JOB_STATE_RUNNING);
+  EXPECT_THAT(List(request).value(), ElementsAre("job-1"));
+  request.add_states(v1::JOB_STATE_QUEUED);
+  EXPECT_EQ(List(request)->size(), 5U);
+
+  const auto refuses = [&](const std::function<void(v1::ListJobsRequest*)>& change, const std::string& part) {
+    v1::ListJobsRequest bad;
+    change(&bad);
+    EXPECT_THAT(List(bad), StatusIs(StatusCode::kInvalidArgument, HasSubstr(part)));
+  };
+  refuses([](auto* r) { r->set_kind("dream"); }, "kind: 'dream' is unknown; use split, train");
+  refuses([](auto* r) { r->add_states(v1::JOB_STATE_UNSPECIFIED); }, "states");
+  refuses([](auto* r) { r->add_states(static_cast<v1::JobState>(99)); }, "states: 99");
+  refuses([](auto* r) { r->set_page_size(-1); }, "page_size");
+  refuses([](auto* r) { r->set_page_token("x"); }, "page_token");
+  refuses([](auto* r) { r->set_page_token("-4"); }, "page_token");
+  refuses([](auto* r) { r->set_dataset(std::string(1 << 20, 'x')); }, "dataset");
+  refuses([](auto* r) { r->set_model("\xff"); }, "model");
+}
+
+TEST_F(JobHandlersTest, AWatchReplaysEventsAndEndsWithTheJob) {
+  ASSERT_THAT(Submit(Split("pets")), IsOk());
+  ASSERT_THAT(Submit(Split("birds")), IsOk());
+  v1::WatchJobRequest request;
+  request.set_id("job-2");
+  const auto watch = WatchJob(deps_, call_, request);
+  ASSERT_OK_AND_ASSIGN(const std::vector<v1::JobEvent> first, ReadAll(watch.get()));
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_EQ(first[0].job_id(), "job-2");
+  EXPECT_EQ(first[0].sequence(), 1);
+  EXPECT_EQ(first[0].state().state(), v1::JOB_STATE_QUEUED);
+  EXPECT_THAT(watch->Aborted(), StatusIs(StatusCode::kUnavailable, HasSubstr("after_sequence 1")));
+  v1::CancelJobRequest cancel;
+  cancel.set_id("job-2");
+  v1::Job job;
+  ASSERT_THAT(CancelJob(deps_, call_, cancel, &job), IsOk());
+  EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_THAT(CancelJob(deps_, call_, cancel, &job), IsOk());  // as asked, however often
+  ASSERT_OK_AND_ASSIGN(const std::vector<v1::JobEvent> rest, ReadAll(watch.get()));
+  ASSERT_EQ(rest.size(), 1U);
+  EXPECT_EQ(rest[0].state().state(), v1::JOB_STATE_CANCELLED);
+
+  for (const auto& [id, after, code] : {std::tuple{"job-9", 0, StatusCode::kNotFound},
+                                        {"x", 0, StatusCode::kInvalidArgument},
+                                        {"job-2", -1, StatusCode::kInvalidArgument},
+                                        {"job-2", 99, StatusCode::kOutOfRange}}) {
+    request.set_id(id);
+    request.set_after_sequence(after);
+    EXPECT_THAT(ReadAll(WatchJob(deps_, call_, request).get()), StatusIs(code, _)) << id << after;
+  }
+}
+
+}  // namespace
+}  // namespace graft
