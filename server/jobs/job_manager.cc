@@ -90,6 +90,87 @@ fs::path PathOf(const DataFolder& data, const Resource& resource) {
   return {};
 }
 
+// What becomes of a job that owes the log something.
+struct Outcome {
+  JobState state = JobState::kQueued;  // the same as before: only a cancel is to be stored
+  absl::Status error;
+  JobLogLine line;  // before the change; empty: none
+};
+
+Outcome Decide(const ActiveJob& job, int max_attempts) {
+  if (job.record.state == JobState::kPublishing) {
+    return job.published->ok()
+               ? Outcome{JobState::kSucceeded, absl::OkStatus(), {}}
+               : Outcome{
+                     JobState::kFailed, Annotate(*job.published, "the job's result could not be put in its place"), {}};
+  }
+  if (job.record.state == JobState::kRunning && !job.ended.has_value()) {
+    return {JobState::kRunning, absl::OkStatus(), {"cancel was asked for", /*warning=*/false}};
+  }
+  if (job.cancel_owed || job.record.cancel_requested) {
+    return {JobState::kCancelled, absl::OkStatus(), {}};
+  }
+  const WorkerEnd& end = *job.ended;
+  if (!end.again) {
+    return {JobState::kFailed, end.reason, {}};
+  }
+  if (end.reason.ok()) {
+    return {JobState::kQueued, absl::OkStatus(), {}};
+  }
+  if (job.record.attempt >= max_attempts) {
+    return {JobState::kFailed,
+            absl::AbortedError(absl::StrCat(end.reason.message(), "; the job has started ", job.record.attempt,
+                                            " times and isn't started again")),
+            {}};
+  }
+  return {JobState::kQueued,
+          absl::OkStatus(),
+          {absl::StrCat("attempt ", job.record.attempt, ": ", end.reason.message(), "; the job starts again"),
+           /*warning=*/true}};
+}
+
+absl::StatusOr<std::vector<JobEventBody>> ParseEvents(const v1::ReportRequest& request) {
+  std::vector<JobEventBody> events;
+  for (int i = 0; i < request.events_size(); ++i) {
+    const absl::StatusOr<nlohmann::json> document = ParseDocument(request.events(i));
+    absl::StatusOr<JobEventBody> body = document.ok() ? JobEventBodyFromJson(*document) : document.status();
+    if (!body.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("events[", i, "]: ", body.status().message()));
+    }
+    events.push_back(*std::move(body));
+  }
+  return events;
+}
+
+// What a report says that the log doesn't have yet.
+struct News {
+  std::vector<JobEventBody> events;
+  std::optional<JobStateChange> end;
+};
+
+News TakeNews(int64_t first_sequence, std::vector<JobEventBody> events, JobRecord* record) {
+  News news;
+  const int64_t expected = record->worker_sequence + 1;
+  if (first_sequence > expected) {
+    // Acknowledged once, and gone from the log: that was damaged. The work isn't.
+    news.events.push_back(JobLogLine{
+        absl::StrCat("the worker's events ", expected, " to ", first_sequence - 1, " are missing from the log"),
+        /*warning=*/true});
+    record->worker_sequence = first_sequence - 2;  // the line counts as the last of them
+  }
+  for (size_t i = 0; i < events.size() && !news.end.has_value(); ++i) {
+    if (first_sequence + static_cast<int64_t>(i) < expected) {
+      continue;  // resent, and there already
+    }
+    if (auto* const change = std::get_if<JobStateChange>(&events[i]); change != nullptr) {
+      news.end = std::move(*change);
+    } else {
+      news.events.push_back(std::move(events[i]));
+    }
+  }
+  return news;
+}
+
 bool Exists(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);
@@ -345,29 +426,14 @@ absl::Status JobManager::Settle(int64_t number) {
       record = job->record;
       before = record.state;
       cancelled = job->cancel_owed || record.cancel_requested;
-      if (record.state == JobState::kPublishing) {
-        const absl::Status outcome = *job->published;
-        events.push_back(outcome.ok() ? Enter(&record, JobState::kSucceeded)
-                                      : Enter(&record, JobState::kFailed,
-                                              Annotate(outcome, "the job's result could not be put in its place")));
-      } else if (record.state == JobState::kQueued || (job->ended.has_value() && cancelled)) {
-        events.push_back(Enter(&record, JobState::kCancelled));
-      } else if (job->ended.has_value() && !job->ended->again) {
-        events.push_back(Enter(&record, JobState::kFailed, job->ended->reason));
-      } else if (job->ended.has_value() && record.attempt >= options_.max_attempts && !job->ended->reason.ok()) {
-        events.push_back(Enter(&record, JobState::kFailed,
-                               absl::AbortedError(absl::StrCat(job->ended->reason.message(), "; it has started ",
-                                                               record.attempt, " times and isn't started again"))));
-      } else if (job->ended.has_value()) {
-        if (!job->ended->reason.ok()) {
-          events.push_back(JobLogLine{
-              absl::StrCat("attempt ", record.attempt, ": ", job->ended->reason.message(), "; the job starts again"),
-              /*warning=*/true});
-        }
-        events.push_back(Enter(&record, JobState::kQueued));
+      Outcome outcome = Decide(*job, options_.max_attempts);
+      if (!outcome.line.text.empty()) {
+        events.push_back(std::move(outcome.line));
+      }
+      if (outcome.state != before) {
+        events.push_back(Enter(&record, outcome.state, outcome.error));
       } else {
         record.cancel_requested = true;
-        events.push_back(JobLogLine{"cancel was asked for", /*warning=*/false});
       }
     }
     GRAFT_RETURN_IF_ERROR(Store(record, {}, std::move(events)));
@@ -900,116 +966,85 @@ absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssign
   return assignment;
 }
 
-absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& request) {
-  GRAFT_RETURN_IF_ERROR(Failpoint("worker.report"));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(request.job_id()));
+std::optional<v1::ReportResponse> JobManager::Answer(const v1::ReportRequest& request, JobRecord* record,
+                                                     bool* cancelled) {
   v1::ReportResponse response;
-  // Another attempt has taken over, or this one's end was stored and the answer got lost.
-  const auto over = [&] {
+  const absl::MutexLock lock(&mutex_);
+  ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
+  if (job == nullptr) {
+    // Another attempt has taken over, or this one's end was stored and the answer got lost.
     response.set_acknowledged(request.first_sequence() + request.events_size() - 1);
     response.set_stop(true);
     return response;
-  };
-  {
-    // A heartbeat waits for no disk.
-    const absl::MutexLock lock(&mutex_);
-    ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
-    if (job == nullptr) {
-      return over();
-    }
-    job->heard = options_.steady();
-    if (request.events().empty()) {
-      response.set_acknowledged(job->record.worker_sequence);
-      response.set_stop(job->cancel_owed || job->record.cancel_requested);
-      return response;
-    }
   }
-  std::vector<JobEventBody> events;
-  for (int i = 0; i < request.events_size(); ++i) {
-    const absl::StatusOr<nlohmann::json> document = ParseDocument(request.events(i));
-    absl::StatusOr<JobEventBody> body = document.ok() ? JobEventBodyFromJson(*document) : document.status();
-    if (!body.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("events[", i, "]: ", body.status().message()));
-    }
-    events.push_back(*std::move(body));
+  job->heard = options_.steady();
+  *record = job->record;
+  *cancelled = job->cancel_owed || job->record.cancel_requested;
+  if (request.events().empty()) {
+    response.set_acknowledged(record->worker_sequence);
+    response.set_stop(*cancelled);
+    return response;
   }
+  return std::nullopt;
+}
 
+absl::Status JobManager::StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end,
+                                  bool cancelled) {
+  std::vector<JobEventBody> own;
+  if (end.state == JobState::kSucceeded) {
+    // No event: callers see the job as running until its result is in its place.
+    record.state = JobState::kPublishing;
+    record.result = std::move(end.result);
+  } else if (cancelled) {
+    own.push_back(Enter(&record, JobState::kCancelled));
+  } else {
+    own.push_back(Enter(&record, JobState::kFailed,
+                        end.error.ok() ? absl::AbortedError("the worker reported no result and no error") : end.error));
+  }
+  GRAFT_RETURN_IF_ERROR(Store(record, std::move(before), std::move(own)));
+  {
+    const absl::MutexLock lock(&mutex_);
+    leaving_[{record.number, record.attempt}] = options_.steady() + options_.worker_timeout;
+  }
+  if (record.state == JobState::kPublishing) {
+    AddChore([this, number = record.number] { PublishNow(number); });
+  } else {
+    AddChore([this] { log_->Checkpoint().IgnoreError(); });
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& request) {
+  GRAFT_RETURN_IF_ERROR(Failpoint("worker.report"));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(request.job_id()));
+  JobRecord record;
+  bool cancelled = false;
+  // A heartbeat, and whoever isn't current, waits for no disk.
+  if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record, &cancelled); at_once.has_value()) {
+    return *at_once;
+  }
+  GRAFT_ASSIGN_OR_RETURN(std::vector<JobEventBody> events, ParseEvents(request));
+  v1::ReportResponse response;
   bool ended = false;
-  bool told = false;
   {
     const absl::MutexLock writing(&writing_);
-    JobRecord record;
-    bool cancelled = false;
-    {
-      const absl::MutexLock lock(&mutex_);
-      ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
-      if (job == nullptr) {
-        return over();
-      }
-      record = job->record;
-      cancelled = job->cancel_owed || record.cancel_requested;
+    // Again: others may have written meanwhile.
+    if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record, &cancelled); at_once.has_value()) {
+      return *at_once;
     }
-    std::vector<JobEventBody> fresh;
-    std::optional<JobStateChange> end;
-    const int64_t expected = record.worker_sequence + 1;
-    if (request.first_sequence() > expected) {
-      // Acknowledged once, and gone from the log: it was damaged. The work isn't.
-      fresh.push_back(JobLogLine{absl::StrCat("the worker's events ", expected, " to ", request.first_sequence() - 1,
-                                              " are missing from the log"),
-                                 /*warning=*/true});
-      record.worker_sequence = request.first_sequence() - 2;  // the line counts as the last of them
-    }
-    for (size_t i = 0; i < events.size() && !end.has_value(); ++i) {
-      if (request.first_sequence() + static_cast<int64_t>(i) < expected) {
-        continue;  // resent, and there already
-      }
-      if (auto* const change = std::get_if<JobStateChange>(&events[i]); change != nullptr) {
-        end = std::move(*change);
-      } else {
-        fresh.push_back(std::move(events[i]));
-      }
-    }
-    if (end.has_value()) {
-      std::vector<JobEventBody> own;
-      if (end->state == JobState::kSucceeded) {
-        // No event: callers see the job as running until its result is in its place.
-        record.result = std::move(end->result);
-        record.state = JobState::kPublishing;
-      } else if (cancelled) {
-        own.push_back(Enter(&record, JobState::kCancelled));
-      } else {
-        own.push_back(
-            Enter(&record, JobState::kFailed,
-                  end->error.ok() ? absl::AbortedError("the worker reported no result and no error") : end->error));
-      }
-      const int64_t last = record.worker_sequence + static_cast<int64_t>(fresh.size()) + 1;
-      GRAFT_RETURN_IF_ERROR(Store(record, std::move(fresh), std::move(own)));
-      response.set_acknowledged(last);
-      response.set_stop(true);
-      ended = true;
-    } else if (!fresh.empty()) {
-      const int64_t last = record.worker_sequence + static_cast<int64_t>(fresh.size());
-      GRAFT_RETURN_IF_ERROR(AppendEvents(record, std::move(fresh)));
-      response.set_acknowledged(last);
-      response.set_stop(cancelled);
-      told = true;
-    } else {
-      response.set_acknowledged(record.worker_sequence);
-      response.set_stop(cancelled);
-    }
+    News news = TakeNews(request.first_sequence(), std::move(events), &record);
+    ended = news.end.has_value();
+    response.set_acknowledged(record.worker_sequence + static_cast<int64_t>(news.events.size()) + (ended ? 1 : 0));
+    response.set_stop(cancelled || ended);
     if (ended) {
-      const absl::MutexLock lock(&mutex_);
-      leaving_[{number, record.attempt}] = options_.steady() + options_.worker_timeout;
-    }
-    if (ended && record.state == JobState::kPublishing) {
-      AddChore([this, number] { PublishNow(number); });
-    } else if (ended) {
-      AddChore([this] { log_->Checkpoint().IgnoreError(); });
+      GRAFT_RETURN_IF_ERROR(StoreEnd(record, std::move(news.events), *std::move(news.end), cancelled));
+    } else if (news.events.empty()) {
+      return response;
+    } else {
+      GRAFT_RETURN_IF_ERROR(AppendEvents(record, std::move(news.events)));
     }
   }
-  if (ended || told) {
-    subscriptions_.Notify(number);
-  }
+  subscriptions_.Notify(number);
   if (ended) {
     StartNext();
   }

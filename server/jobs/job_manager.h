@@ -159,6 +159,14 @@ class JobManager {
   // Runs a write and, when the disk kept it for long, forgives workers that couldn't be heard meanwhile.
   absl::Status Timed(const std::function<absl::Status()>& write) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // What a report is answered without the log: it is a heartbeat, or isn't of the current attempt. Else nullopt, and
+  // the job as it is.
+  std::optional<v1::ReportResponse> Answer(const v1::ReportRequest& request, JobRecord* record, bool* cancelled)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The worker's last report: `before` are the events in it that precede the end.
+  absl::Status StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end, bool cancelled)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Stores what the job owes the log; OK when it owes nothing.
   absl::Status Settle(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
   static bool Owes(const ActiveJob& job);
