@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <random>
-#include <system_error>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "core/base/failpoint.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "server/jobs/job_folders.h"
+#include "server/jobs/report.h"
 #include "server/jobs/transitions.h"
 #include "server/log.h"
 
@@ -51,131 +49,6 @@ absl::Duration Backoff(int failures) {
   return std::min(kFirstBackoff * (int64_t{1} << std::min(failures - 1, 10)), kLongestBackoff);
 }
 
-void RemoveAll(const fs::path& folder) {
-  std::error_code ignored;  // swept at the next start
-  fs::remove_all(folder, ignored);
-}
-
-// N of "PREFIX-N"; nullopt: the name isn't of that form.
-std::optional<int64_t> Suffix(const fs::path& name, absl::string_view prefix) {
-  const std::string text = name.string();
-  absl::string_view digits = text;
-  int64_t number = 0;
-  if (!absl::ConsumePrefix(&digits, prefix) || !absl::SimpleAtoi(digits, &number)) {
-    return std::nullopt;
-  }
-  return number;
-}
-
-// After the highest that left a folder behind: a job log that was moved away doesn't make a new job pass for an old
-// one.
-int64_t FirstNumber(const fs::path& jobs) {
-  int64_t first = 1;
-  std::error_code error;
-  for (fs::directory_iterator it(jobs, error), end; !error && it != end; it.increment(error)) {
-    first = std::max(first, Suffix(it->path().filename(), "job-").value_or(0) + 1);
-  }
-  return first;
-}
-
-fs::path PathOf(const DataFolder& data, const Resource& resource) {
-  switch (resource.type) {
-    case Resource::Type::kDataset:
-      return data.Dataset(resource.name);
-    case Resource::Type::kModel:
-      return data.Model(resource.name, resource.version);
-    case Resource::Type::kUpload:
-      return data.Upload(resource.name);
-  }
-  return {};
-}
-
-// What becomes of a job that owes the log something.
-struct Outcome {
-  JobState state = JobState::kQueued;  // the same as before: only a cancel is to be stored
-  absl::Status error;
-  JobLogLine line;  // before the change; empty: none
-};
-
-Outcome Decide(const ActiveJob& job, int max_attempts) {
-  if (job.record.state == JobState::kPublishing) {
-    return job.published->ok()
-               ? Outcome{JobState::kSucceeded, absl::OkStatus(), {}}
-               : Outcome{
-                     JobState::kFailed, Annotate(*job.published, "the job's result could not be put in its place"), {}};
-  }
-  if (job.record.state == JobState::kRunning && !job.ended.has_value()) {
-    return {JobState::kRunning, absl::OkStatus(), {"cancel was asked for", /*warning=*/false}};
-  }
-  if (job.cancel_owed || job.record.cancel_requested) {
-    return {JobState::kCancelled, absl::OkStatus(), {}};
-  }
-  const WorkerEnd& end = *job.ended;
-  if (!end.again) {
-    return {JobState::kFailed, end.reason, {}};
-  }
-  if (end.reason.ok()) {
-    return {JobState::kQueued, absl::OkStatus(), {}};
-  }
-  if (job.record.attempt >= max_attempts) {
-    return {JobState::kFailed,
-            absl::AbortedError(absl::StrCat(end.reason.message(), "; the job has started ", job.record.attempt,
-                                            " times and isn't started again")),
-            {}};
-  }
-  return {JobState::kQueued,
-          absl::OkStatus(),
-          {absl::StrCat("attempt ", job.record.attempt, ": ", end.reason.message(), "; the job starts again"),
-           /*warning=*/true}};
-}
-
-absl::StatusOr<std::vector<JobEventBody>> ParseEvents(const v1::ReportRequest& request) {
-  std::vector<JobEventBody> events;
-  for (int i = 0; i < request.events_size(); ++i) {
-    const absl::StatusOr<nlohmann::json> document = ParseDocument(request.events(i));
-    absl::StatusOr<JobEventBody> body = document.ok() ? JobEventBodyFromJson(*document) : document.status();
-    if (!body.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("events[", i, "]: ", body.status().message()));
-    }
-    events.push_back(*std::move(body));
-  }
-  return events;
-}
-
-// What a report says that the log doesn't have yet.
-struct News {
-  std::vector<JobEventBody> events;
-  std::optional<JobStateChange> end;
-};
-
-News TakeNews(int64_t first_sequence, std::vector<JobEventBody> events, JobRecord* record) {
-  News news;
-  const int64_t expected = record->worker_sequence + 1;
-  if (first_sequence > expected) {
-    // Acknowledged once, and gone from the log: that was damaged. The work isn't.
-    news.events.push_back(JobLogLine{
-        absl::StrCat("the worker's events ", expected, " to ", first_sequence - 1, " are missing from the log"),
-        /*warning=*/true});
-    record->worker_sequence = first_sequence - 2;  // the line counts as the last of them
-  }
-  for (size_t i = 0; i < events.size() && !news.end.has_value(); ++i) {
-    if (first_sequence + static_cast<int64_t>(i) < expected) {
-      continue;  // resent, and there already
-    }
-    if (auto* const change = std::get_if<JobStateChange>(&events[i]); change != nullptr) {
-      news.end = std::move(*change);
-    } else {
-      news.events.push_back(std::move(events[i]));
-    }
-  }
-  return news;
-}
-
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
 }  // namespace
 
 JobManager::JobManager(JobManagerOptions options, Executor* executor, JobHooks hooks, std::unique_ptr<JobLog> log)
@@ -189,8 +62,7 @@ JobManager::~JobManager() = default;
 
 absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Open(JobManagerOptions options, Executor* executor,
                                                              JobHooks hooks) {
-  const fs::path& root = options.data->root();
-  GRAFT_ASSIGN_OR_RETURN(auto log, JobLog::Open(root, FirstNumber(root / "jobs")));
+  GRAFT_ASSIGN_OR_RETURN(auto log, JobLog::Open(options.data->root(), FirstJobNumber(*options.data)));
   GRAFT_ASSIGN_OR_RETURN(std::vector<JobRecord> records, log->Unfinished());
   std::unique_ptr<JobManager> manager(new JobManager(std::move(options), executor, std::move(hooks), std::move(log)));
   const absl::MutexLock lock(&manager->mutex_);
@@ -226,13 +98,13 @@ void JobManager::Start() {
       executor_->Stop(record.id(), record.attempt);
     }
   }
-  Sweep();
+  SweepStaging(*options_.data, [this](int64_t number, int attempt) { return NeedsStaging(number, attempt); });
   {
     const absl::MutexLock lock(&mutex_);
     started_ = true;
   }
   if (options_.threads) {
-    chore_thread_ = std::thread([this] { RunChores(); });
+    chores_.StartThread();
     ticker_ = std::thread([this] { RunTicks(); });
   } else {
     Tick();
@@ -258,16 +130,10 @@ void JobManager::Shutdown() {
     Settle(record.number).IgnoreError();
     executor_->Stop(record.id(), record.attempt);
   }
-  {
-    const absl::MutexLock lock(&chores_mutex_);
-    chores_end_ = true;
-  }
   if (ticker_.joinable()) {
     ticker_.join();
   }
-  if (chore_thread_.joinable()) {
-    chore_thread_.join();
-  }
+  chores_.Finish();
 }
 
 WorkerLaunch JobManager::Launch(const JobRecord& record) const {
@@ -397,19 +263,6 @@ absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_
   return absl::OkStatus();
 }
 
-bool JobManager::Owes(const ActiveJob& job) {
-  switch (job.record.state) {
-    case JobState::kQueued:
-      return job.cancel_owed || job.record.cancel_requested;
-    case JobState::kRunning:
-      return job.cancel_owed || job.ended.has_value();
-    case JobState::kPublishing:
-      return job.published.has_value();
-    default:
-      return false;
-  }
-}
-
 absl::Status JobManager::Settle(int64_t number) {
   JobRecord record;
   JobState before = JobState::kQueued;
@@ -444,13 +297,13 @@ absl::Status JobManager::Settle(int64_t number) {
   }
   subscriptions_.Notify(number);
   if (record.state == JobState::kSucceeded) {
-    AddChore([this, record] { hooks_.published(record); });
+    chores_.Add([this, record] { hooks_.published(record); });
   }
   if (record.state != before && before != JobState::kQueued) {
-    AddChore([this, number, attempt = record.attempt] { RemoveStaging(number, attempt); });
+    chores_.Add([this, number, attempt = record.attempt] { CleanUp(number, attempt); });
   }
   if (IsTerminal(record.state)) {
-    AddChore([this] { log_->Checkpoint().IgnoreError(); });
+    chores_.Add([this] { log_->Checkpoint().IgnoreError(); });
   }
   return absl::OkStatus();
 }
@@ -472,15 +325,13 @@ void JobManager::OnWorkerExit(int64_t number, int attempt, const absl::Status& e
     }
   }
   Settle(number).IgnoreError();  // else it is owed
-  AddChore([this, number, attempt] { RemoveStaging(number, attempt); });
+  chores_.Add([this, number, attempt] { CleanUp(number, attempt); });
   StartNext();
 }
 
-void JobManager::RemoveStaging(int64_t number, int attempt) {
+void JobManager::CleanUp(int64_t number, int attempt) {
   if (!NeedsStaging(number, attempt)) {
-    JobRecord record;
-    record.number = number;
-    RemoveAll(options_.data->Staging(record.id(), attempt));
+    RemoveStaging(*options_.data, number, attempt);
   }
 }
 
@@ -489,17 +340,6 @@ bool JobManager::NeedsStaging(int64_t number, int attempt) const {
   const ActiveJob* const job = scheduler_.Find(number);
   return job != nullptr && job->record.attempt == attempt &&
          (job->record.state == JobState::kRunning || job->record.state == JobState::kPublishing);
-}
-
-absl::Status JobManager::MakeAttemptFolder(const JobRecord& record) const {
-  const fs::path staging = options_.data->Staging(record.id(), record.attempt);
-  GRAFT_RETURN_IF_ERROR(Failpoint("attempt.create"));
-  std::error_code error;
-  fs::remove_all(staging, error);  // of a start that was never stored
-  if (!error) {
-    fs::create_directories(staging, error);
-  }
-  return error ? ErrnoStatus(error.value(), "create", staging) : absl::OkStatus();
 }
 
 void JobManager::StartNext() {
@@ -519,7 +359,7 @@ void JobManager::StartNext() {
         record = scheduler_.Find(*next)->record;
       }
       JobEventBody event = Enter(&record, JobState::kRunning);
-      const absl::Status folder = MakeAttemptFolder(record);
+      const absl::Status folder = MakeStaging(*options_.data, record);
       if (!folder.ok() && !IsFinal(folder)) {
         return;  // a full disk; the next tick tries again
       }
@@ -601,7 +441,7 @@ void JobManager::Tick() {
     Settle(number).IgnoreError();
   }
   for (const int64_t number : to_publish) {
-    AddChore([this, number] { PublishNow(number); });
+    chores_.Add([this, number] { PublishNow(number); });
   }
   StartNext();
   log_->Reseal().IgnoreError();
@@ -614,8 +454,7 @@ void JobManager::Tick() {
     }
   }
   if (!options_.threads) {
-    while (RunChore()) {
-    }
+    chores_.RunAll();
   }
 }
 
@@ -657,64 +496,12 @@ void JobManager::PublishNow(int64_t number) {
   }
 }
 
-void JobManager::AddChore(Chore chore) {
-  const absl::MutexLock lock(&chores_mutex_);
-  chores_.push_back(std::move(chore));
-}
-
-bool JobManager::RunChore() {
-  Chore chore;
-  {
-    const absl::MutexLock lock(&chores_mutex_);
-    if (chores_.empty()) {
-      return false;
-    }
-    chore = std::move(chores_.front());
-    chores_.pop_front();
-  }
-  chore();
-  return true;
-}
-
-void JobManager::RunChores() {
-  for (;;) {
-    {
-      absl::MutexLock lock(&chores_mutex_);
-      const auto due = [this]()
-                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(chores_mutex_) { return !chores_.empty() || chores_end_; };
-      chores_mutex_.Await(absl::Condition(&due));
-      if (chores_.empty()) {
-        return;
-      }
-    }
-    RunChore();
-  }
-}
-
 void JobManager::RunTicks() {
   for (;;) {
     Tick();
     absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.tick)) {
       return;
-    }
-  }
-}
-
-void JobManager::Sweep() {
-  std::error_code error;
-  const auto jobs = options_.data->root() / "jobs";
-  for (fs::directory_iterator job_it(jobs, error), end; !error && job_it != end; job_it.increment(error)) {
-    const std::optional<int64_t> number = Suffix(job_it->path().filename(), "job-");
-    if (!number.has_value()) {
-      continue;
-    }
-    std::error_code inner;
-    for (fs::directory_iterator it(job_it->path(), inner); !inner && it != end; it.increment(inner)) {
-      const std::optional<int64_t> attempt = Suffix(it->path().filename(), "attempt-");
-      if (attempt.has_value()) {
-        RemoveStaging(*number, static_cast<int>(*attempt));
-      }
     }
   }
 }
@@ -737,19 +524,6 @@ absl::StatusOr<std::optional<JobRecord>> JobManager::FindRequest(const std::stri
   }
   const std::optional<JobRecord> active = ViewActive(found->number);
   return active.has_value() ? active : found;
-}
-
-absl::Status JobManager::CheckPresence(const ResolvedJob& job) const {
-  for (const Resource& read : job.reads) {
-    if (!Exists(PathOf(*options_.data, read))) {
-      return absl::NotFoundError(absl::StrCat(Describe(read), " isn't there any more"));
-    }
-  }
-  if (job.makes.has_value() && job.makes->type == Resource::Type::kDataset &&
-      Exists(PathOf(*options_.data, *job.makes))) {
-    return absl::AlreadyExistsError(absl::StrCat(Describe(*job.makes), " is there already"));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, const std::string& submitted_sha256,
@@ -786,7 +560,7 @@ absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, cons
       scheduler_.BeginSubmission(job);
     }
     // From here on nobody deletes what the job needs; what was deleted before is missing now.
-    absl::Status status = CheckPresence(job);
+    absl::Status status = CheckPresence(*options_.data, job);
     if (status.ok()) {
       record.request_id = request_id;
       record.submitted_sha256 = submitted_sha256;
@@ -1007,9 +781,9 @@ absl::Status JobManager::StoreEnd(JobRecord record, std::vector<JobEventBody> be
     leaving_[{record.number, record.attempt}] = options_.steady() + options_.worker_timeout;
   }
   if (record.state == JobState::kPublishing) {
-    AddChore([this, number = record.number] { PublishNow(number); });
+    chores_.Add([this, number = record.number] { PublishNow(number); });
   } else {
-    AddChore([this] { log_->Checkpoint().IgnoreError(); });
+    chores_.Add([this] { log_->Checkpoint().IgnoreError(); });
   }
   return absl::OkStatus();
 }

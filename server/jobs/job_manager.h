@@ -12,7 +12,6 @@
 #define GRAFT_SERVER_JOBS_JOB_MANAGER_H_
 
 #include <cstdint>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -32,6 +31,7 @@
 #include "graft/v1/worker.pb.h"
 #include "jobs/job.h"
 #include "jobs/run.h"
+#include "server/jobs/chores.h"
 #include "server/jobs/disk_reserve.h"
 #include "server/jobs/executors/executor.h"
 #include "server/jobs/job_log.h"
@@ -136,8 +136,6 @@ class JobManager {
   absl::StatusOr<v1::ReportResponse> Report(const v1::ReportRequest& request);
 
  private:
-  using Chore = std::function<void()>;
-
   JobManager(JobManagerOptions options, Executor* executor, JobHooks hooks, std::unique_ptr<JobLog> log);
 
   WorkerLaunch Launch(const JobRecord& record) const;
@@ -169,30 +167,21 @@ class JobManager {
 
   // Stores what the job owes the log; OK when it owes nothing.
   absl::Status Settle(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
-  static bool Owes(const ActiveJob& job);
   // Starts queued jobs while there is room.
   void StartNext() ABSL_LOCKS_EXCLUDED(writing_, mutex_);
-  absl::Status MakeAttemptFolder(const JobRecord& record) const;
 
   void PublishNow(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
-  void AddChore(Chore chore) ABSL_LOCKS_EXCLUDED(chores_mutex_);
-  // Runs what is there; false: nothing was.
-  bool RunChore() ABSL_LOCKS_EXCLUDED(chores_mutex_);
-  void RunChores();
   void RunTicks();
 
   // Removes what an attempt's worker left behind, unless it is at work or its result is being published.
-  void RemoveStaging(int64_t number, int attempt) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CleanUp(int64_t number, int attempt) ABSL_LOCKS_EXCLUDED(mutex_);
   bool NeedsStaging(int64_t number, int attempt) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // The same for every attempt that there is a folder of.
-  void Sweep();
   JobRecord View(const ActiveJob& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<JobRecord> ViewActive(int64_t number) const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<JobRecord> GetNumber(int64_t number);
   // The job, if the request comes from its current attempt's worker.
   ActiveJob* Current(const std::string& job_id, int attempt, const std::string& incarnation)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status CheckPresence(const ResolvedJob& job) const;
 
   const JobManagerOptions options_;
   Executor* const executor_;
@@ -212,12 +201,8 @@ class JobManager {
   // Workers that have reported their end and should be gone by then.
   std::map<std::pair<int64_t, int>, absl::Duration> leaving_ ABSL_GUARDED_BY(mutex_);
 
-  absl::Mutex chores_mutex_;
-  std::deque<Chore> chores_ ABSL_GUARDED_BY(chores_mutex_);
-  bool chores_end_ ABSL_GUARDED_BY(chores_mutex_) = false;
-
+  Chores chores_;
   std::thread ticker_;
-  std::thread chore_thread_;
 };
 
 }  // namespace graft

@@ -97,10 +97,6 @@ class ReporterTest : public ::testing::Test {
           return grpc::Status::OK;
         });
   }
-  void Set(const std::function<void()>& change) {
-    const absl::MutexLock lock(&mutex_);
-    change();
-  }
   void AwaitReports(int more) {
     const absl::MutexLock lock(&mutex_);
     const int target = reports_ + more;
@@ -131,7 +127,10 @@ class ReporterTest : public ::testing::Test {
 TEST_F(ReporterTest, EveryStepArrivesOnceAndInOrder) {
   const auto server = Serve();
   Reporter reporter(options_);
-  Set([&] { lose_answers_ = 3; });
+  {
+    const absl::MutexLock lock(&mutex_);
+    lose_answers_ = 3;
+  }
   for (int i = 1; i <= 500; ++i) {
     reporter.Progress(Step(i));
     if (i % 100 == 0) {
@@ -162,7 +161,10 @@ TEST_F(ReporterTest, EveryStepArrivesOnceAndInOrder) {
 
 // Finding 19: one try of FetchAssignment, and a server that was stopped for a while failed the job.
 TEST_F(ReporterTest, FetchingIsTriedUntilTheServerIsThere) {
-  Set([&] { fetch_failures_ = 5; });
+  {
+    const absl::MutexLock lock(&mutex_);
+    fetch_failures_ = 5;
+  }
   Reporter reporter(options_);
   std::unique_ptr<Server> server;
   std::thread late([&] { server = Serve(); });
@@ -173,7 +175,10 @@ TEST_F(ReporterTest, FetchingIsTriedUntilTheServerIsThere) {
 
 TEST_F(ReporterTest, AnAttemptThatIsOverIsNotTriedAgain) {
   const auto server = Serve();
-  Set([&] { fetch_status_ = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "attempt 2 isn't to run"); });
+  {
+    const absl::MutexLock lock(&mutex_);
+    fetch_status_ = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "attempt 2 isn't to run");
+  }
   Reporter reporter(options_);
   EXPECT_THAT(reporter.FetchAssignment(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("attempt 2")));
 }
@@ -196,11 +201,17 @@ TEST_F(ReporterTest, AServerThatComesBackGetsWhatTheOldOneDidNot) {
 TEST_F(ReporterTest, AFullDiskOfTheServerIsWaitedFor) {
   const auto server = Serve();
   options_.give_up = absl::Milliseconds(1);  // a server that answers is there
-  Set([&] { report_status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "disk full"); });
+  {
+    const absl::MutexLock lock(&mutex_);
+    report_status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "disk full");
+  }
   Reporter reporter(options_);
   std::thread finish([&] { EXPECT_THAT(reporter.Finish(End()), IsOk()); });
   AwaitReports(5);
-  Set([&] { report_status_ = grpc::Status::OK; });
+  {
+    const absl::MutexLock lock(&mutex_);
+    report_status_ = grpc::Status::OK;
+  }
   finish.join();
   EXPECT_FALSE(reporter.stopped());
 }
@@ -216,7 +227,10 @@ TEST_F(ReporterTest, WithoutAServerItGivesUpInTheEnd) {
 
 TEST_F(ReporterTest, ARefusedEventEndsTheWorkerRatherThanHangingIt) {
   const auto server = Serve();
-  Set([&] { report_status_ = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "events[0]: no"); });
+  {
+    const absl::MutexLock lock(&mutex_);
+    report_status_ = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "events[0]: no");
+  }
   Reporter reporter(options_);
   EXPECT_THAT(reporter.Finish(End()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("events[0]")));
   EXPECT_TRUE(reporter.stopped());
@@ -226,7 +240,10 @@ TEST_F(ReporterTest, AHeartbeatBringsACancel) {
   const auto server = Serve();
   Reporter reporter(options_);
   EXPECT_FALSE(reporter.stopped());
-  Set([&] { stop_ = true; });
+  {
+    const absl::MutexLock lock(&mutex_);
+    stop_ = true;
+  }
   while (!reporter.stopped()) {
     std::this_thread::yield();
   }
@@ -234,13 +251,19 @@ TEST_F(ReporterTest, AHeartbeatBringsACancel) {
 
 TEST_F(ReporterTest, ManyStepsAreSplitOverEvents) {
   const auto server = Serve();
-  Set([&] { report_status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "not yet"); });
+  {
+    const absl::MutexLock lock(&mutex_);
+    report_status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "not yet");
+  }
   options_.interval = absl::Seconds(5);  // nothing is flushed but by its size
   Reporter reporter(options_);
   for (int i = 1; i <= 2500; ++i) {
     reporter.Progress(Step(i));
   }
-  Set([&] { report_status_ = grpc::Status::OK; });
+  {
+    const absl::MutexLock lock(&mutex_);
+    report_status_ = grpc::Status::OK;
+  }
   ASSERT_THAT(reporter.Finish(End()), IsOk());
   const absl::MutexLock lock(&mutex_);
   ASSERT_EQ(events_.size(), 4U);
