@@ -22,6 +22,8 @@ constexpr int kEventPage = 64;
 constexpr size_t kMaxErrorBytes = 4096;
 // A tick that comes later than this many is the server's own fault: it was stopped, or the machine was.
 constexpr int kLateTicks = 5;
+// More jobs than can have succeeded in the moment before a crash.
+constexpr int kCleanedAgain = 100;
 constexpr absl::Duration kFirstBackoff = absl::Seconds(1);
 constexpr absl::Duration kLongestBackoff = absl::Seconds(60);
 
@@ -99,6 +101,15 @@ void JobManager::Start() {
     }
   }
   SweepStaging(*options_.data, [this](int64_t number, int attempt) { return NeedsStaging(number, attempt); });
+  chores_.Add([this] {
+    JobFilter succeeded;
+    succeeded.states = {JobState::kSucceeded};
+    succeeded.limit = kCleanedAgain;
+    const absl::StatusOr<std::vector<JobRecord>> records = log_->List(succeeded);
+    for (const JobRecord& record : records.value_or(std::vector<JobRecord>())) {
+      hooks_.published(record);
+    }
+  });
   {
     const absl::MutexLock lock(&mutex_);
     started_ = true;

@@ -69,7 +69,8 @@ struct JobHooks {
   // ALREADY_EXISTS, NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION, DATA_LOSS and UNIMPLEMENTED fail the job; any
   // other error is taken to pass, and tried again until it does.
   std::function<absl::Status(const JobRecord& record, const std::filesystem::path& staging)> publish;
-  // The job has succeeded, durably: what it has used up may go. Not called again after a crash.
+  // The job has succeeded, durably: what it has used up may go. Called again for the newest jobs when a server starts,
+  // for a crash may have come in between.
   std::function<void(const JobRecord& record)> published = [](const JobRecord&) {};
 };
 
