@@ -137,7 +137,8 @@ size_t AffordableConnections(size_t wanted) {
 struct Server::Impl {
   explicit Impl(ServerOptions resolved)
       : options(std::move(resolved)),
-        open({kMaxUnary, static_cast<size_t>(options.max_watch_streams), static_cast<size_t>(options.max_bulk_streams)}),
+        open(
+            {kMaxUnary, static_cast<size_t>(options.max_watch_streams), static_cast<size_t>(options.max_bulk_streams)}),
         worker_open({}),
         bytes(int64_t{options.max_request_mib} << 20) {}
 
@@ -189,10 +190,10 @@ absl::Status Server::Impl::TakeFolder() {
 }
 
 absl::Status Server::Impl::OpenJobs(std::unique_ptr<Executor> own_executor) {
-  executor = own_executor != nullptr ? std::move(own_executor)
-                                     : std::make_unique<LocalExecutor>(
-                                           options.worker_program,
-                                           absl::StrCat("unix:", (options.data_dir / kWorkerSocket).string()));
+  executor = own_executor != nullptr
+                 ? std::move(own_executor)
+                 : std::make_unique<LocalExecutor>(options.worker_program,
+                                                   absl::StrCat("unix:", (options.data_dir / kWorkerSocket).string()));
   JobManagerOptions job_options;
   job_options.data_dir = options.data_dir;
   job_options.weights_dir = options.weights_dir;
@@ -249,11 +250,12 @@ absl::Status Server::Impl::ServePublic() {
   }();
   (void)reflection;
   GRAFT_ASSIGN_OR_RETURN(
-      auto listener, Listener::Tcp(options.listen, AffordableConnections(static_cast<size_t>(options.max_connections))));
+      auto listener,
+      Listener::Tcp(options.listen, AffordableConnections(static_cast<size_t>(options.max_connections))));
   services = MakePublicServices(&deps, &runtime);
   // As much as there may be of messages.
-  GRAFT_ASSIGN_OR_RETURN(
-      endpoint, Serve(std::move(listener), services, static_cast<size_t>(options.max_request_mib) << 20));
+  GRAFT_ASSIGN_OR_RETURN(endpoint,
+                         Serve(std::move(listener), services, static_cast<size_t>(options.max_request_mib) << 20));
   for (const std::string& name : PublicServiceNames()) {
     endpoint.server->GetHealthCheckService()->SetServingStatus(name, true);
   }
