@@ -11,12 +11,12 @@
 #include "core/base/status.h"
 #include "core/data/split.h"
 #include "core/eval/report.h"
+#include "core/heads/trainer.h"
 #include "core/infer/evaluate.h"
 #include "core/infer/predictor.h"
 #include "core/model/artifact.h"
 #include "core/nn/runtime.h"
 #include "core/train/features.h"
-#include "core/train/trainer.h"
 #include "core/viz/charts.h"
 
 namespace graft {
@@ -207,7 +207,9 @@ absl::StatusOr<v1::JobResult> RunTrain(Context& context) {
   v1::TrainResult* train = result.mutable_train();
   train->set_model(model.name);
   train->set_version(model.version);
-  *train->mutable_last_epoch() = ToProto(outcome.history.back());
+  if (const EpochMetrics* last = outcome.last_epoch(); last != nullptr) {
+    *train->mutable_last_epoch() = ToProto(*last);
+  }
   train->set_seconds(outcome.seconds);
   return result;
 }
@@ -275,9 +277,7 @@ absl::StatusOr<v1::JobResult> RunEvaluate(Context& context) {
 }  // namespace
 
 absl::StatusOr<v1::JobResult> RunJob(const std::string& job_id, const v1::Assignment& assignment, const JobSink& sink) {
-  // A choice by timing could differ from run to run; a job's result must not.
-  GRAFT_RETURN_IF_ERROR(
-      SetConvolutionAlgorithm(assignment.convolution() == "auto" ? "winograd" : assignment.convolution()));
+  GRAFT_RETURN_IF_ERROR(SetConvolutionAlgorithm(assignment.convolution(), Purpose::kJob));
   Context context{job_id, assignment, sink, ProgressTracker(sink)};
   switch (assignment.spec().kind_case()) {
     case v1::JobSpec::kSplit:

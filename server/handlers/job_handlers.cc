@@ -12,20 +12,6 @@
 namespace graft {
 namespace {
 
-bool HasWeights(const Deps& deps, absl::string_view trunk) {
-  std::error_code error;
-  return std::filesystem::exists(deps.options->weights_dir / absl::StrCat(trunk, ".safetensors"), error);
-}
-
-absl::Status CheckWeights(const Deps& deps, absl::string_view trunk) {
-  if (HasWeights(deps, trunk)) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the weights of ", trunk, " are missing from ", deps.options->weights_dir.string(),
-                   "; run deploy/fetch-weights --out ", deps.options->weights_dir.string()));
-}
-
 absl::Status CheckDataset(const Deps& deps, const std::string& name) {
   absl::Status status = deps.catalog->GetDataset(name).status();
   if (absl::IsNotFound(status)) {
@@ -74,9 +60,9 @@ absl::Status ResolveTrain(const Deps& deps, v1::TrainSpec* train) {
   GRAFT_ASSIGN_OR_RETURN(const v1::Dataset dataset, deps.catalog->GetDataset(train->dataset()));
   GRAFT_RETURN_IF_ERROR(DescribeVariant(*variant, options, dataset.classes_size()).status());
   if (variant->trunk != nullptr) {
-    GRAFT_RETURN_IF_ERROR(CheckWeights(deps, variant->trunk->name));
+    GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(deps.options->weights_dir, variant->trunk->name));
   }
-  options.preprocessing = ResolvePreprocessing(options.preprocessing, variant->trunk);
+  GRAFT_ASSIGN_OR_RETURN(options, ResolveOptions(*variant, options));
   if (options.threads == 0) {
     options.threads = deps.options->threads;
   }
@@ -87,10 +73,10 @@ absl::Status ResolveTrain(const Deps& deps, v1::TrainSpec* train) {
 absl::Status ResolveExtractFeatures(const Deps& deps, v1::ExtractFeaturesSpec* extract) {
   GRAFT_RETURN_IF_ERROR(CheckDataset(deps, extract->dataset()));
   if (extract->trunk().empty()) {
-    extract->set_trunk("vgg16");
+    extract->set_trunk(std::string(DefaultTrunk().name));
   }
   GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(extract->trunk()));
-  GRAFT_RETURN_IF_ERROR(CheckWeights(deps, extract->trunk()));
+  GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(deps.options->weights_dir, extract->trunk()));
   TrainingOptions options;  // for their ranges
   options.image_size = extract->image_size() == 0 ? options.image_size : extract->image_size();
   GRAFT_RETURN_IF_ERROR(options.Validate());

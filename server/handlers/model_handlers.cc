@@ -160,13 +160,12 @@ absl::Status GetStatus(const Deps& deps, const v1::GetStatusRequest&, v1::Server
   for (const std::string& name : deps.engine->loaded_trunks()) {
     response->add_loaded(name);
   }
-  std::error_code error;
-  const fs::path weights = deps.options->weights_dir / "vgg16.safetensors";
-  if (fs::exists(weights, error)) {
-    response->add_trunks("vgg16");
-  } else {
-    response->set_hint(absl::StrCat("the VGG16 weights are missing: run deploy/fetch-weights --out ",
-                                    deps.options->weights_dir.string()));
+  for (const TrunkInfo& trunk : Trunks()) {
+    if (const absl::Status there = CheckTrunkWeights(deps.options->weights_dir, trunk.name); there.ok()) {
+      response->add_trunks(std::string(trunk.name));
+    } else if (trunk.name == DefaultTrunk().name) {
+      response->set_hint(std::string(there.message()));
+    }
   }
   response->set_device(deps.engine->device());
   response->set_threads(deps.options->threads);

@@ -70,7 +70,7 @@ absl::StatusOr<Extraction> FindExtractor(const Deps& deps, const v1::ExtractFeat
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model->description.variant));
     if (variant->trunk == nullptr) {
       return InvalidField("model", absl::StrCat("'", request.model(), "' is a ", variant->name,
-                                                ", which has no trunk to extract features with; use trunk vgg16"));
+                                                ", which has no trunk to extract features with; use a trunk: ", TrunkNames()));
     }
     if (request.image_size() != 0 || request.preprocessing() != v1::PREPROCESSING_UNSPECIFIED ||
         request.interpolation() != v1::INTERPOLATION_UNSPECIFIED) {
@@ -79,7 +79,7 @@ absl::StatusOr<Extraction> FindExtractor(const Deps& deps, const v1::ExtractFeat
     trunk_name = std::string(variant->trunk->name);
     options = model->description.options;
   } else if (!request.has_trunk()) {
-    return InvalidField("source", "not set; give a trunk (vgg16) or a model");
+    return InvalidField("source", absl::StrCat("not set; give a trunk (", TrunkNames(), ") or a model"));
   }
   GRAFT_RETURN_IF_ERROR(options.Validate());
   GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(trunk_name));
