@@ -22,14 +22,14 @@ namespace graft {
 
 struct Examples;
 
-// What inputs are, below: images as InputTensor makes them, or their features, either as a trunk makes them (N x C x H x
-// W in channels_last memory) or as rows (N x numbers, in the order height, width, channels), on the head's device.
+// What inputs are, below: images as InputTensor makes them, or their features, either as a trunk makes them (N x C x H
+// x W in channels_last memory) or as rows (N x numbers, in the order height, width, channels), on the head's device.
 class Head {
  public:
   virtual ~Head() = default;
 
-  // Learns; before Load or instead of it. The same plan and examples give the same head, bit by bit, on the same machine
-  // with the same number of threads. Returns a row an epoch, of a head that has such. Ends with a hook's error.
+  // Learns; before Load or instead of it. The same plan and examples give the same head, bit by bit, on the same
+  // machine with the same number of threads. Returns a row an epoch, of a head that has such. Ends with a hook's error.
   virtual absl::StatusOr<std::vector<EpochMetrics>> Fit(const Examples& examples, const TrainHooks& hooks) = 0;
 
   // One safetensors file, sealed, with all that it has learnt.

@@ -28,11 +28,10 @@ absl::StatusOr<std::unique_ptr<Inputs>> OpenInputs(const TrainRequest& request, 
   }
   GRAFT_ASSIGN_OR_RETURN(const auto trunk,
                          Trunk::Load(request.variant->trunk->name, request.weights_dir, options.device));
-  GRAFT_ASSIGN_OR_RETURN(
-      auto features,
-      Features::OpenOrExtract(request.dataset, *request.manifest, *trunk,
-                              {options.preprocessing, options.interpolation, options.image_size, options.threads},
-                              progress));
+  GRAFT_ASSIGN_OR_RETURN(auto features, Features::OpenOrExtract(request.dataset, *request.manifest, *trunk,
+                                                                {options.preprocessing, options.interpolation,
+                                                                 options.image_size, options.threads},
+                                                                progress));
   *trunk_fingerprint = trunk->fingerprint();
   return MakeFeatureInputs(std::move(features), options);
 }
@@ -45,8 +44,7 @@ absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const Tra
   const TrainingOptions& options = outcome.options;
   GRAFT_RETURN_IF_ERROR(CheckPrecision(options.precision, options.device));
   SetTorchThreads(options.threads);
-  GRAFT_ASSIGN_OR_RETURN(auto inputs,
-                         OpenInputs(request, options, hooks.on_progress, &outcome.trunk_fingerprint));
+  GRAFT_ASSIGN_OR_RETURN(auto inputs, OpenInputs(request, options, hooks.on_progress, &outcome.trunk_fingerprint));
   const Examples examples = MakeExamples(*request.manifest, std::move(inputs), torch::Device(options.device));
   GRAFT_ASSIGN_OR_RETURN(const auto head, MakeHead(std::move(plan), options.device));
   {

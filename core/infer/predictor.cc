@@ -32,8 +32,8 @@ absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Load(const std::file
                                                                  const std::string& device) {
   GRAFT_ASSIGN_OR_RETURN(ModelDescription description, LoadModel(folder));
   GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(description.variant));
-  GRAFT_ASSIGN_OR_RETURN(
-      HeadPlan plan, PlanHead(*variant, description.options, static_cast<int64_t>(description.labels.size())));
+  GRAFT_ASSIGN_OR_RETURN(HeadPlan plan,
+                         PlanHead(*variant, description.options, static_cast<int64_t>(description.labels.size())));
   std::shared_ptr<const Trunk> trunk;
   if (variant->trunk != nullptr) {
     GRAFT_ASSIGN_OR_RETURN(trunk, load_trunk(variant->trunk->name));

@@ -26,9 +26,7 @@ class TrunkRunner : public BatchRunner {
 
   int image_size() const override { return image_size_; }
   Interpolation interpolation() const override { return interpolation_; }
-  std::vector<int64_t> output_shape() const override {
-    return FeatureShape(trunk_->info(), image_size_);
-  }
+  std::vector<int64_t> output_shape() const override { return FeatureShape(trunk_->info(), image_size_); }
   absl::Status Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const override {
     return trunk_->Extract(images, count, image_size_, preprocessing_, out);
   }
@@ -55,14 +53,13 @@ class TorchEngine : public Engine {
 
   absl::StatusOr<LoadedModel> Load(const std::filesystem::path& folder) override {
     PrepareThread();
-    GRAFT_ASSIGN_OR_RETURN(auto predictor,
-                           Predictor::Load(
-                               folder,
-                               [this](absl::string_view name) {
-                                 const absl::MutexLock loading(&loading_);
-                                 return LoadTrunk(name);
-                               },
-                               device_));
+    GRAFT_ASSIGN_OR_RETURN(auto predictor, Predictor::Load(
+                                               folder,
+                                               [this](absl::string_view name) {
+                                                 const absl::MutexLock loading(&loading_);
+                                                 return LoadTrunk(name);
+                                               },
+                                               device_));
     GRAFT_RETURN_IF_ERROR(WarmUp(*predictor));
     malloc_trim(0);  // the files' bytes, which KeepFreedMemory would keep for ever
     return LoadedModel{predictor->description(), predictor};

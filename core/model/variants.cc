@@ -69,11 +69,10 @@ absl::StatusOr<const Variant*> FindVariant(absl::string_view name) {
       return &variant;
     }
   }
-  return absl::NotFoundError(
-      absl::StrCat("variant: there is no '", name, "'; use one of ",
-                   absl::StrJoin(Variants(), ", ", [](std::string* out, const Variant& variant) {
-                     absl::StrAppend(out, variant.name);
-                   })));
+  return absl::NotFoundError(absl::StrCat("variant: there is no '", name, "'; use one of ",
+                                          absl::StrJoin(Variants(), ", ", [](std::string* out, const Variant& variant) {
+                                            absl::StrAppend(out, variant.name);
+                                          })));
 }
 
 absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const TrainingOptions& options) {

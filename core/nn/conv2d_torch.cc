@@ -227,9 +227,9 @@ class Conv2DLayer : public Layer {
         onednn_filters_.emplace_back(x.sizes().vec(), filter);
       }
     }
-    const torch::Tensor y = PointwiseConvolution().call(x, filter, bias_, paddings, strides, {1, 1}, 1,
-                                                        relu_ ? "relu" : "none",
-                                                        c10::List<std::optional<at::Scalar>>(), "");
+    const torch::Tensor y =
+        PointwiseConvolution().call(x, filter, bias_, paddings, strides, {1, 1}, 1, relu_ ? "relu" : "none",
+                                    c10::List<std::optional<at::Scalar>>(), "");
     return pool_ ? MaxPool(y) : y;
   }
 

@@ -23,8 +23,8 @@ auto& ReorderLinearWeight() {
 }
 
 // Batches of two and more go to oneDNN on the CPU, with the weights in its own order: a quarter to four fifths of the
-// time of LibTorch's own way, which is MKL. That order costs another copy of the weights, so training, where they change
-// with each step, stays with MKL, and so does a single row, which is no slower there.
+// time of LibTorch's own way, which is MKL. That order costs another copy of the weights, so training, where they
+// change with each step, stays with MKL, and so does a single row, which is no slower there.
 class DenseLayer : public Layer {
  public:
   DenseLayer(torch::Tensor weight, torch::Tensor bias, bool relu)

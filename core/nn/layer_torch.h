@@ -15,8 +15,8 @@ namespace graft {
 
 // How a network runs this time.
 struct Pass {
-  bool training = false;      // dropout drops
-  at::Generator generator;    // what it drops is drawn from; needed when training
+  bool training = false;    // dropout drops
+  at::Generator generator;  // what it drops is drawn from; needed when training
 };
 
 // Thread-safe while nobody trains it: Forward only reads, but for what it keeps of its weights to be quicker.
@@ -31,8 +31,8 @@ class Layer {
   virtual bool Fuse(const LayerSpec& /*next*/) { return false; }
 };
 
-// One for each kind of layer, in its own file. `parameters` are those of LayerSpec::Parameters, in its order, and shared
-// with the caller, who may train them.
+// One for each kind of layer, in its own file. `parameters` are those of LayerSpec::Parameters, in its order, and
+// shared with the caller, who may train them.
 std::unique_ptr<Layer> MakeLayer(const Conv2D& spec, std::vector<torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, std::vector<torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const Flatten& spec, std::vector<torch::Tensor> parameters);

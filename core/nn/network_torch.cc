@@ -51,9 +51,9 @@ Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const
     std::vector<torch::Tensor> tensors;
     for (const ParameterSpec& parameter : spec.Parameters(shape)) {
       const bool filter = parameter.shape.size() == 4;
-      torch::Tensor tensor = torch::empty(
-          parameter.shape, torch::TensorOptions().device(device).memory_format(
-                               filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
+      torch::Tensor tensor =
+          torch::empty(parameter.shape, torch::TensorOptions().device(device).memory_format(
+                                            filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
       tensor.set_requires_grad(spec.trainable);
       tensors.push_back(tensor);
       parameters_.push_back({spec.FileName(parameter), std::move(tensor), parameter.fan_in, parameter.fan_out});
@@ -95,8 +95,7 @@ absl::Status Network::Load(const Safetensors& file) {
     GRAFT_ASSIGN_OR_RETURN(const TensorView view,
                            file.Get(parameter.name, DType::kF32, absl::MakeConstSpan(sizes.data(), sizes.size())));
     if (!torch::isfinite(TensorOf(view)).all().item<bool>()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("tensor ", parameter.name, " holds NaN or infinite weights"));
+      return absl::FailedPreconditionError(absl::StrCat("tensor ", parameter.name, " holds NaN or infinite weights"));
     }
     const torch::NoGradGuard no_grad;
     parameter.tensor.copy_(TensorOf(view));

@@ -59,8 +59,8 @@ absl::StatusOr<std::shared_ptr<const Features>> Features::OpenOrExtract(const st
   }
   const std::filesystem::path path =
       dataset / "cache" /
-      absl::StrCat("features-", trunk.info().name, "-", PreprocessingName(options.preprocessing), "-", options.image_size, "-",
-                   InterpolationName(options.interpolation), ".safetensors");
+      absl::StrCat("features-", trunk.info().name, "-", PreprocessingName(options.preprocessing), "-",
+                   options.image_size, "-", InterpolationName(options.interpolation), ".safetensors");
   const auto count = static_cast<int64_t>(manifest.entries.size());
   const int64_t dimension = trunk.dimension(options.image_size);
   const auto open = [&](bool cached) -> absl::StatusOr<std::shared_ptr<const Features>> {

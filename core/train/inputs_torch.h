@@ -24,8 +24,9 @@ namespace graft {
 class Inputs {
  public:
   virtual ~Inputs() = default;
-  // Images: N x 3 x side x side, prepared, in channels_last memory; features: N x dimension. The same arguments give the
-  // same tensor. Called from one thread at a time, not always the same one. epoch: 0 where nothing is to be augmented.
+  // Images: N x 3 x side x side, prepared, in channels_last memory; features: N x dimension. The same arguments give
+  // the same tensor. Called from one thread at a time, not always the same one. epoch: 0 where nothing is to be
+  // augmented.
   virtual torch::Tensor Gather(absl::Span<const int64_t> rows, int epoch) const = 0;
 };
 

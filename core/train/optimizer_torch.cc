@@ -30,9 +30,8 @@ Optimizer::Update OnePass(Step one_pass) {
   return [one_pass = std::move(one_pass)](int64_t step, const torch::Tensor& gradient,
                                           std::vector<torch::Tensor>& moments, torch::Tensor& weight) {
     // Element i of one must be element i of the other.
-    const torch::Tensor ordered = gradient.strides() == weight.strides()
-                                      ? gradient
-                                      : torch::empty_like(weight.detach()).copy_(gradient);
+    const torch::Tensor ordered =
+        gradient.strides() == weight.strides() ? gradient : torch::empty_like(weight.detach()).copy_(gradient);
     auto* const w = weight.data_ptr<float>();
     auto* const a = moments[0].data_ptr<float>();
     auto* const b = moments.size() > 1 ? moments[1].data_ptr<float>() : nullptr;

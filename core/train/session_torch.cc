@@ -120,8 +120,8 @@ absl::Status TrainingSession::Run(const TrainHooks& hooks) {
   while (epoch_ <= options_.epochs) {
     GRAFT_RETURN_IF_ERROR(TrainEpoch(hooks));
     GRAFT_ASSIGN_OR_RETURN(const Meter scored, Validate(hooks));
-    history_.push_back({epoch_, training_.MeanLoss(), training_.Accuracy(), scored.MeanLoss(), scored.Accuracy(),
-                        seconds_, waited_});
+    history_.push_back(
+        {epoch_, training_.MeanLoss(), training_.Accuracy(), scored.MeanLoss(), scored.Accuracy(), seconds_, waited_});
     BeginEpoch(epoch_ + 1);
     GRAFT_RETURN_IF_ERROR(hooks.on_epoch(history_.back()));
   }
@@ -146,9 +146,9 @@ absl::StatusOr<StepUpdate> TrainingSession::Step(absl::Span<const int64_t> rows,
   const BatchScore score = Score(network_->Forward(x, {true, generator_}, options_.precision), examples_.Labels(rows));
   const auto loss = score.loss.item<double>();
   if (!std::isfinite(loss)) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "the loss is no longer finite at epoch %d, step %d; use a lower options.learning_rate than %g", epoch_,
-        step_ + 1, options_.learning_rate));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("the loss is no longer finite at epoch %d, step %d; use a lower options.learning_rate than %g",
+                        epoch_, step_ + 1, options_.learning_rate));
   }
   score.loss.backward();
   optimizer_.Step();
@@ -171,8 +171,8 @@ absl::StatusOr<Meter> TrainingSession::Validate(const TrainHooks& hooks) {
     }
     const BatchScore score = Score(network_->Forward(x, {}, options_.precision), examples_.Labels(rows));
     scored.Add(score.loss.item<double>(), score.correct, static_cast<int64_t>(rows.size()));
-    GRAFT_RETURN_IF_ERROR(hooks.on_progress(
-        {"validate", scored.images, static_cast<int64_t>(examples_.validation.size()), "images"}));
+    GRAFT_RETURN_IF_ERROR(
+        hooks.on_progress({"validate", scored.images, static_cast<int64_t>(examples_.validation.size()), "images"}));
   }
 }
 

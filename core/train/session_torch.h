@@ -38,8 +38,8 @@ struct SessionState {
 };
 
 // Trains a network on the training part of examples, in epochs of steps, each followed by a pass over the validation
-// part. It is used from one thread. The same network, examples, options and generator give the same weights, bit by bit,
-// on the same machine; so does a session that was put where another one stood, at any step.
+// part. It is used from one thread. The same network, examples, options and generator give the same weights, bit by
+// bit, on the same machine; so does a session that was put where another one stood, at any step.
 class TrainingSession {
  public:
   // `network`, whose weights are defined and on the examples' device, and `examples` outlive it. options: validated,
