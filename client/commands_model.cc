@@ -103,8 +103,13 @@ int VariantShow(const Cli& cli, const std::string& name) {
   if (!variant.trunk().empty()) {
     *cli.out << "Its input are features of " << Printable(variant.trunk()) << ", frozen.\n";
   }
-  *cli.out << "\n" << LayerTable(variant.layers()) << "\nDefaults (change with --set KEY=VALUE)\n";
-  PrintOptions(cli, variant.defaults());
+  *cli.out << "\n" << LayerTable(variant.layers()) << "\nOptions (change with --set OPTION=VALUE)\n";
+  std::vector<std::vector<std::string>> rows = {{"OPTION", "DEFAULT", "RANGE", "MEANING"}};
+  for (const v1::OptionInfo& option : variant.options()) {
+    rows.push_back({Printable(option.name()), Printable(option.default_value()), Printable(option.range()),
+                    Printable(option.meaning())});
+  }
+  *cli.out << Table(rows);
   return kOk;
 }
 

@@ -1,67 +1,11 @@
 #include "convert/convert.h"
 
-#include <limits>
-
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace graft {
 namespace {
-
-absl::StatusOr<OptimizerKind> FromProto(v1::Optimizer optimizer) {
-  switch (optimizer) {
-    case v1::OPTIMIZER_UNSPECIFIED:
-    case v1::OPTIMIZER_RMSPROP:
-      return OptimizerKind::kRmsprop;
-    case v1::OPTIMIZER_SGD:
-      return OptimizerKind::kSgd;
-    case v1::OPTIMIZER_ADAM:
-      return OptimizerKind::kAdam;
-    case v1::OPTIMIZER_ADAMW:
-      return OptimizerKind::kAdamW;
-    default:
-      return InvalidField("options.optimizer", absl::StrCat(static_cast<int>(optimizer), " is unknown"));
-  }
-}
-
-absl::StatusOr<Precision> FromProto(v1::Precision precision) {
-  switch (precision) {
-    case v1::PRECISION_UNSPECIFIED:
-    case v1::PRECISION_FLOAT32:
-      return Precision::kFloat32;
-    case v1::PRECISION_BFLOAT16:
-      return Precision::kBfloat16;
-    default:
-      return InvalidField("options.precision", absl::StrCat(static_cast<int>(precision), " is unknown"));
-  }
-}
-
-v1::Optimizer ToProto(OptimizerKind optimizer) {
-  switch (optimizer) {
-    case OptimizerKind::kRmsprop:
-      return v1::OPTIMIZER_RMSPROP;
-    case OptimizerKind::kSgd:
-      return v1::OPTIMIZER_SGD;
-    case OptimizerKind::kAdam:
-      return v1::OPTIMIZER_ADAM;
-    case OptimizerKind::kAdamW:
-      return v1::OPTIMIZER_ADAMW;
-  }
-  return v1::OPTIMIZER_UNSPECIFIED;
-}
-
-v1::Interpolation ToProto(Interpolation interpolation) {
-  switch (interpolation) {
-    case Interpolation::kNearest:
-      return v1::INTERPOLATION_NEAREST;
-    case Interpolation::kBilinear:
-      return v1::INTERPOLATION_BILINEAR;
-    case Interpolation::kArea:
-      return v1::INTERPOLATION_AREA;
-  }
-  return v1::INTERPOLATION_UNSPECIFIED;
-}
 
 void ToProto(const ClassMetrics& metrics, v1::ClassMetrics* out) {
   out->set_label(metrics.label);
@@ -82,28 +26,8 @@ google::protobuf::Timestamp ToTimestamp(int64_t ms) {
 
 absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec) {
   SplitOptions options;
-  switch (spec.label_rule()) {
-    case v1::LABEL_RULE_UNSPECIFIED:
-    case v1::LABEL_RULE_FILENAME:
-      options.label_rule = LabelRule::kFilename;
-      break;
-    case v1::LABEL_RULE_FOLDER:
-      options.label_rule = LabelRule::kFolder;
-      break;
-    default:
-      return InvalidField("split.label_rule", absl::StrCat(static_cast<int>(spec.label_rule()), " is unknown"));
-  }
-  switch (spec.copy_mode()) {
-    case v1::COPY_MODE_UNSPECIFIED:
-    case v1::COPY_MODE_COPY:
-      options.hard_link = false;
-      break;
-    case v1::COPY_MODE_HARD_LINK:
-      options.hard_link = true;
-      break;
-    default:
-      return InvalidField("split.copy_mode", absl::StrCat(static_cast<int>(spec.copy_mode()), " is unknown"));
-  }
+  GRAFT_ASSIGN_OR_RETURN(options.label_rule, FromProto(spec.label_rule()));
+  GRAFT_ASSIGN_OR_RETURN(options.hard_link, FromProto(spec.copy_mode()));
   switch (spec.sizes_case()) {
     case v1::SplitSpec::kCounts:
       options.sizes = SplitCounts{spec.counts().train(), spec.counts().validation(), spec.counts().test()};
@@ -117,141 +41,6 @@ absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec) {
   options.seed = spec.seed();
   GRAFT_RETURN_IF_ERROR(Annotate(options.Validate(), "split"));
   return options;
-}
-
-absl::StatusOr<TrainingOptions> FromProto(const v1::TrainingOptions& o, const TrainingOptions& defaults) {
-  TrainingOptions options = defaults;
-  if (o.has_epochs()) options.epochs = o.epochs();
-  if (o.has_batch_size()) options.batch_size = o.batch_size();
-  if (o.has_learning_rate()) options.learning_rate = o.learning_rate();
-  if (o.has_rho()) options.rho = o.rho();
-  if (o.has_epsilon()) options.epsilon = o.epsilon();
-  if (o.has_momentum()) options.momentum = o.momentum();
-  if (o.has_weight_decay()) options.weight_decay = o.weight_decay();
-  if (o.has_dropout()) options.dropout = o.dropout();
-  if (o.has_dense_units()) options.dense_units = o.dense_units();
-  if (o.has_seed()) options.seed = o.seed();
-  if (o.has_image_size()) options.image_size = o.image_size();
-  if (o.has_threads()) options.threads = o.threads();
-  if (o.has_device()) options.device = o.device();
-  if (o.has_augment_zoom()) options.augmentation.zoom = o.augment_zoom();
-  if (o.has_augment_rotation()) options.augmentation.rotation = o.augment_rotation();
-  if (o.has_augment_width_shift()) options.augmentation.width_shift = o.augment_width_shift();
-  if (o.has_augment_height_shift()) options.augmentation.height_shift = o.augment_height_shift();
-  if (o.has_augment_shear()) options.augmentation.shear = o.augment_shear();
-  if (o.has_augment_flip()) options.augmentation.flip = o.augment_flip();
-  if (o.has_precision()) {
-    GRAFT_ASSIGN_OR_RETURN(options.precision, FromProto(o.precision()));
-  }
-  if (o.has_optimizer()) {
-    GRAFT_ASSIGN_OR_RETURN(options.optimizer, FromProto(o.optimizer()));
-  }
-  if (o.has_interpolation()) {
-    GRAFT_ASSIGN_OR_RETURN(options.interpolation, FromProto(o.interpolation()));
-  }
-  if (o.has_preprocessing()) {
-    GRAFT_ASSIGN_OR_RETURN(options.preprocessing, FromProto(o.preprocessing()));
-  }
-  GRAFT_RETURN_IF_ERROR(options.Validate());
-  return options;
-}
-
-absl::StatusOr<Preprocessing> FromProto(v1::Preprocessing preprocessing) {
-  switch (preprocessing) {
-    case v1::PREPROCESSING_UNSPECIFIED:
-    case v1::PREPROCESSING_AUTO:
-      return Preprocessing::kAuto;
-    case v1::PREPROCESSING_RESCALE:
-      return Preprocessing::kRescale;
-    case v1::PREPROCESSING_CAFFE:
-      return Preprocessing::kCaffe;
-    case v1::PREPROCESSING_TORCHVISION:
-      return Preprocessing::kTorchvision;
-    default:
-      return InvalidField("preprocessing", absl::StrCat(static_cast<int>(preprocessing), " is unknown"));
-  }
-}
-
-absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation) {
-  switch (interpolation) {
-    case v1::INTERPOLATION_UNSPECIFIED:
-    case v1::INTERPOLATION_NEAREST:
-      return Interpolation::kNearest;
-    case v1::INTERPOLATION_BILINEAR:
-      return Interpolation::kBilinear;
-    case v1::INTERPOLATION_AREA:
-      return Interpolation::kArea;
-    default:
-      return InvalidField("interpolation", absl::StrCat(static_cast<int>(interpolation), " is unknown"));
-  }
-}
-
-absl::StatusOr<Part> FromProto(v1::Part part) {
-  switch (part) {
-    case v1::PART_TRAIN:
-      return Part::kTrain;
-    case v1::PART_VALIDATION:
-      return Part::kValidation;
-    case v1::PART_UNSPECIFIED:
-    case v1::PART_TEST:
-      return Part::kTest;
-    default:
-      return InvalidField("part", absl::StrCat(static_cast<int>(part), " is unknown"));
-  }
-}
-
-v1::Preprocessing ToProto(Preprocessing preprocessing) {
-  switch (preprocessing) {
-    case Preprocessing::kAuto:
-      return v1::PREPROCESSING_AUTO;
-    case Preprocessing::kRescale:
-      return v1::PREPROCESSING_RESCALE;
-    case Preprocessing::kCaffe:
-      return v1::PREPROCESSING_CAFFE;
-    case Preprocessing::kTorchvision:
-      return v1::PREPROCESSING_TORCHVISION;
-  }
-  return v1::PREPROCESSING_UNSPECIFIED;
-}
-
-v1::Part ToProto(Part part) {
-  switch (part) {
-    case Part::kTrain:
-      return v1::PART_TRAIN;
-    case Part::kValidation:
-      return v1::PART_VALIDATION;
-    case Part::kTest:
-      return v1::PART_TEST;
-  }
-  return v1::PART_UNSPECIFIED;
-}
-
-v1::TrainingOptions ToProto(const TrainingOptions& options) {
-  v1::TrainingOptions out;
-  out.set_epochs(options.epochs);
-  out.set_batch_size(options.batch_size);
-  out.set_learning_rate(options.learning_rate);
-  out.set_optimizer(ToProto(options.optimizer));
-  out.set_rho(options.rho);
-  out.set_epsilon(options.epsilon);
-  out.set_momentum(options.momentum);
-  out.set_weight_decay(options.weight_decay);
-  out.set_dropout(options.dropout);
-  out.set_dense_units(options.dense_units);
-  out.set_seed(options.seed);
-  out.set_image_size(options.image_size);
-  out.set_interpolation(ToProto(options.interpolation));
-  out.set_preprocessing(ToProto(options.preprocessing));
-  out.set_threads(options.threads);
-  out.set_device(options.device);
-  out.set_precision(options.precision == Precision::kBfloat16 ? v1::PRECISION_BFLOAT16 : v1::PRECISION_FLOAT32);
-  out.set_augment_zoom(options.augmentation.zoom);
-  out.set_augment_rotation(options.augmentation.rotation);
-  out.set_augment_width_shift(options.augmentation.width_shift);
-  out.set_augment_height_shift(options.augmentation.height_shift);
-  out.set_augment_shear(options.augmentation.shear);
-  out.set_augment_flip(options.augmentation.flip);
-  return out;
 }
 
 v1::EpochMetrics ToProto(const EpochMetrics& epoch) {
@@ -308,6 +97,9 @@ v1::Variant ToProto(const Variant& variant) {
   }
   out.set_parameters(variant.parameters);
   out.set_trainable_parameters(variant.trainable_parameters);
+  for (const OptionField& field : TrainingOptionFields()) {
+    *out.add_options() = ToProto(field, variant.defaults);
+  }
   return out;
 }
 

@@ -9,6 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "convert/enums.h"
+#include "convert/options.h"
 #include "core/base/json.h"
 #include "core/data/manifest.h"
 #include "core/data/split.h"
@@ -28,15 +30,6 @@ google::protobuf::Timestamp ToTimestamp(int64_t ms);
 
 // INVALID_ARGUMENT names the field. Unset enums take the documented default.
 absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec);
-// Fields that are unset keep those of `defaults`.
-absl::StatusOr<TrainingOptions> FromProto(const v1::TrainingOptions& options, const TrainingOptions& defaults);
-absl::StatusOr<Preprocessing> FromProto(v1::Preprocessing preprocessing);
-absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation);
-absl::StatusOr<Part> FromProto(v1::Part part);
-
-v1::TrainingOptions ToProto(const TrainingOptions& options);
-v1::Preprocessing ToProto(Preprocessing preprocessing);
-v1::Part ToProto(Part part);
 v1::EpochMetrics ToProto(const EpochMetrics& epoch);
 v1::EvaluationReport ToProto(const EvaluationReport& report);
 v1::Layer ToProto(const LayerInfo& layer);

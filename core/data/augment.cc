@@ -7,9 +7,6 @@
 #include <random>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "core/base/status.h"
-
 namespace graft {
 namespace {
 
@@ -71,26 +68,6 @@ __attribute__((target_clones("avx2,fma", "default"))) void SampleRow(const Pixel
 }
 
 }  // namespace
-
-absl::Status Augmentation::Validate() const {
-  struct Range {
-    const char* name;
-    double value;
-    double most;
-    bool inclusive;
-  };
-  for (const Range& range :
-       {Range{"augment_zoom", zoom, 1, false}, Range{"augment_rotation", rotation, 180, true},
-        Range{"augment_width_shift", width_shift, 1, true}, Range{"augment_height_shift", height_shift, 1, true},
-        Range{"augment_shear", shear, 90, false}}) {
-    if (!(range.value >= 0 && (range.value < range.most || (range.inclusive && range.value == range.most)))) {
-      return InvalidField(
-          absl::StrCat("options.", range.name),
-          absl::StrCat(range.value, " is out of range; use 0 to ", range.inclusive ? "" : "below ", range.most));
-    }
-  }
-  return absl::OkStatus();
-}
 
 AffineChange DrawChange(const Augmentation& options, int64_t side, uint64_t seed) {
   std::mt19937_64 generator(seed);

@@ -4,23 +4,20 @@
 
 #include <cstdint>
 
-#include "absl/status/status.h"
 #include "absl/types/span.h"
 
 namespace graft {
 
-// Ranges to draw from, evenly; 0 turns each off.
+// Ranges to draw from, evenly; 0 turns each off. Their bounds stand in the table of options.
 struct Augmentation {
-  double zoom = 0;          // scale of height and of width, each from 1 - zoom to 1 + zoom; below 1
-  double rotation = 0;      // degrees, either way; at most 180
-  double width_shift = 0;   // share of the width, either way; at most 1
-  double height_shift = 0;  // share of the height, either way; at most 1
-  double shear = 0;         // degrees, either way; below 90
+  double zoom = 0;          // scale of height and of width, each from 1 - zoom to 1 + zoom
+  double rotation = 0;      // degrees, either way
+  double width_shift = 0;   // share of the width, either way
+  double height_shift = 0;  // share of the height, either way
+  double shear = 0;         // degrees, either way
   bool flip = false;        // every other image is mirrored
 
   bool any() const { return zoom > 0 || rotation > 0 || width_shift > 0 || height_shift > 0 || shear > 0 || flip; }
-  // INVALID_ARGUMENT that names the option, its value and its range.
-  absl::Status Validate() const;
 };
 
 // One draw, for a square image. The map is rotation . shift . shear . zoom about its centre, from output to input, on

@@ -1,33 +1,41 @@
 #include "core/model/artifact.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
-
-// The value of `all` with this name, else DATA_LOSS.
-template <typename Enum, size_t N>
-absl::Status ParseName(const nlohmann::json& json, const char* key, const Enum (&all)[N],
-                       absl::string_view (*name)(Enum), Enum* out) {
-  const std::string text = json.at(key).get<std::string>();
-  for (Enum value : all) {
-    if (name(value) == text) {
-      *out = value;
-      return absl::OkStatus();
-    }
-  }
-  return absl::DataLossError(absl::StrCat(key, ": '", text, "' is unknown"));
-}
 
 // JSON has no NaN; a loss that isn't finite is kept as null.
 nlohmann::json Number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
 double Number(const nlohmann::json& json) {
   return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
+// Whether `json` is a T as it stands: nlohmann's get() would cut numbers to size and take flags for numbers.
+template <typename T>
+bool Is(const nlohmann::json& json) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return json.is_boolean();
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return json.is_string();
+  } else if constexpr (std::is_same_v<T, double>) {
+    return json.is_number();
+  } else if constexpr (std::is_same_v<T, uint64_t>) {
+    return json.is_number_integer() && json.get<double>() >= 0;
+  } else {
+    static_assert(std::is_same_v<T, int>);
+    return json.is_number_integer() && json.get<double>() >= std::numeric_limits<int>::min() &&
+           json.get<double>() <= std::numeric_limits<int>::max();
+  }
 }
 
 }  // namespace
@@ -36,65 +44,51 @@ std::filesystem::path ModelFile(const std::filesystem::path& folder) { return fo
 std::filesystem::path WeightsFile(const std::filesystem::path& folder) { return folder / "model.safetensors"; }
 
 nlohmann::json ToJson(const TrainingOptions& options) {
-  return {{"epochs", options.epochs},
-          {"batch_size", options.batch_size},
-          {"learning_rate", options.learning_rate},
-          {"optimizer", std::string(OptimizerName(options.optimizer))},
-          {"rho", options.rho},
-          {"epsilon", options.epsilon},
-          {"momentum", options.momentum},
-          {"weight_decay", options.weight_decay},
-          {"dropout", options.dropout},
-          {"dense_units", options.dense_units},
-          {"seed", options.seed},
-          {"image_size", options.image_size},
-          {"interpolation", std::string(InterpolationName(options.interpolation))},
-          {"preprocessing", std::string(PreprocessingName(options.preprocessing))},
-          {"threads", options.threads},
-          {"device", options.device},
-          {"precision", std::string(PrecisionName(options.precision))},
-          {"augment_zoom", options.augmentation.zoom},
-          {"augment_rotation", options.augmentation.rotation},
-          {"augment_width_shift", options.augmentation.width_shift},
-          {"augment_height_shift", options.augmentation.height_shift},
-          {"augment_shear", options.augmentation.shear},
-          {"augment_flip", options.augmentation.flip}};
+  nlohmann::json json = nlohmann::json::object();
+  for (const OptionField& field : TrainingOptionFields()) {
+    std::visit([&](const auto& value) { json[std::string(field.name)] = value; }, field.get(options));
+  }
+  return json;
 }
 
 absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& json) {
-  TrainingOptions options;
-  json.at("epochs").get_to(options.epochs);
-  json.at("batch_size").get_to(options.batch_size);
-  json.at("learning_rate").get_to(options.learning_rate);
-  json.at("rho").get_to(options.rho);
-  json.at("epsilon").get_to(options.epsilon);
-  json.at("momentum").get_to(options.momentum);
-  json.at("weight_decay").get_to(options.weight_decay);
-  json.at("dropout").get_to(options.dropout);
-  json.at("dense_units").get_to(options.dense_units);
-  json.at("seed").get_to(options.seed);
-  json.at("image_size").get_to(options.image_size);
-  json.at("threads").get_to(options.threads);
-  json.at("device").get_to(options.device);
-  // Models of earlier versions don't have these.
-  options.augmentation.zoom = json.value("augment_zoom", 0.0);
-  options.augmentation.rotation = json.value("augment_rotation", 0.0);
-  options.augmentation.width_shift = json.value("augment_width_shift", 0.0);
-  options.augmentation.height_shift = json.value("augment_height_shift", 0.0);
-  options.augmentation.shear = json.value("augment_shear", 0.0);
-  options.augmentation.flip = json.value("augment_flip", false);
-  constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kBfloat16};
-  if (json.contains("precision")) {
-    GRAFT_RETURN_IF_ERROR(ParseName(json, "precision", kPrecisions, &PrecisionName, &options.precision));
+  const auto damaged = [](absl::string_view key, absl::string_view problem) {
+    return absl::DataLossError(absl::StrCat("options.", key, ": ", problem));
+  };
+  if (!json.is_object()) {
+    return absl::DataLossError("options: not an object");
   }
-  constexpr OptimizerKind kOptimizers[] = {OptimizerKind::kRmsprop, OptimizerKind::kSgd, OptimizerKind::kAdam,
-                                           OptimizerKind::kAdamW};
-  constexpr Interpolation kInterpolations[] = {Interpolation::kNearest, Interpolation::kBilinear, Interpolation::kArea};
-  constexpr Preprocessing kPreprocessings[] = {Preprocessing::kAuto, Preprocessing::kRescale, Preprocessing::kCaffe,
-                                               Preprocessing::kTorchvision};
-  GRAFT_RETURN_IF_ERROR(ParseName(json, "optimizer", kOptimizers, &OptimizerName, &options.optimizer));
-  GRAFT_RETURN_IF_ERROR(ParseName(json, "interpolation", kInterpolations, &InterpolationName, &options.interpolation));
-  GRAFT_RETURN_IF_ERROR(ParseName(json, "preprocessing", kPreprocessings, &PreprocessingName, &options.preprocessing));
+  TrainingOptions options;
+  for (const OptionField& field : TrainingOptionFields()) {
+    const auto member = json.find(field.name);
+    if (member == json.end()) {
+      return damaged(field.name, "missing");
+    }
+    OptionValue value = field.get(options);
+    const auto read = [&](auto& typed) {
+      const bool is = Is<std::decay_t<decltype(typed)>>(*member);
+      if (is) {
+        member->get_to(typed);
+      }
+      return is;
+    };
+    if (!std::visit(read, value)) {
+      return damaged(field.name, "of another type");
+    }
+    if (const absl::Status status = field.set(value, &options); !status.ok()) {
+      return absl::DataLossError(status.message());
+    }
+  }
+  const auto fields = TrainingOptionFields();
+  for (const auto& member : json.items()) {
+    const std::string& key = member.key();
+    if (std::none_of(fields.begin(), fields.end(), [&](const OptionField& field) { return field.name == key; })) {
+      return damaged(Printable(key, 64), "unknown");
+    }
+  }
+  if (const absl::Status status = options.Validate(); !status.ok()) {
+    return absl::DataLossError(status.message());
+  }
   return options;
 }
 

@@ -45,6 +45,7 @@ std::filesystem::path ModelFile(const std::filesystem::path& folder);
 std::filesystem::path WeightsFile(const std::filesystem::path& folder);
 
 nlohmann::json ToJson(const TrainingOptions& options);
+// DATA_LOSS that names the option: one is missing, unknown, of another type or may not have its value.
 absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& json);
 
 absl::Status SaveModel(const ModelDescription& model, const std::filesystem::path& folder);

@@ -1,11 +1,189 @@
 #include "core/model/options.h"
 
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
+namespace {
+
+// What in the options holds the members of a class.
+template <typename Class, typename Options>
+auto& Holder(Options& options) {
+  if constexpr (std::is_same_v<Class, Augmentation>) {
+    return options.augmentation;
+  } else {
+    return options;
+  }
+}
+
+// A caller's text is shown up to here.
+constexpr size_t kShownBytes = 64;
+
+absl::Status Refused(absl::string_view name, const OptionValue& value, absl::string_view values) {
+  const std::string text = Printable(OptionText(value), kShownBytes);
+  return InvalidField(absl::StrCat("options.", name), std::holds_alternative<std::string>(value)
+                                                          ? absl::StrCat("'", text, "' is unknown; use ", values)
+                                                          : absl::StrCat(text, " is out of range; use ", values));
+}
+
+// A row but for what its option may be.
+template <typename T, typename Class>
+OptionField Row(absl::string_view name, T Class::*member, absl::string_view meaning) {
+  OptionField field;
+  field.name = name;
+  field.meaning = meaning;
+  field.get = [member](const TrainingOptions& options) { return OptionValue(Holder<Class>(options).*member); };
+  field.set = [name, member](const OptionValue& value, TrainingOptions* options) {
+    const T* const typed = std::get_if<T>(&value);
+    if (typed == nullptr) {
+      return InvalidField(absl::StrCat("options.", name), absl::StrCat(OptionText(value), " is of another type"));
+    }
+    Holder<Class>(*options).*member = *typed;
+    return absl::OkStatus();
+  };
+  field.accepts = [](const OptionValue&) { return true; };
+  return field;
+}
+
+template <typename T, typename Class>
+OptionField Number(absl::string_view name, T Class::*member, OptionRange range, absl::string_view meaning) {
+  OptionField field = Row(name, member, meaning);
+  field.values = range.Text();
+  field.range = range;
+  field.accepts = [range](const OptionValue& value) { return range.Contains(static_cast<double>(std::get<T>(value))); };
+  return field;
+}
+
+template <typename Class>
+OptionField Seed(absl::string_view name, uint64_t Class::*member, absl::string_view meaning) {
+  OptionField field = Row(name, member, meaning);
+  field.values = "0 to 2^64 - 1";
+  return field;
+}
+
+template <typename Class>
+OptionField Flag(absl::string_view name, bool Class::*member, absl::string_view meaning) {
+  OptionField field = Row(name, member, meaning);
+  field.values = "true or false";
+  return field;
+}
+
+template <typename Class>
+OptionField FreeText(absl::string_view name, std::string Class::*member, bool (*accepts)(absl::string_view),
+                     absl::string_view values, absl::string_view meaning) {
+  OptionField field = Row(name, member, meaning);
+  field.values = std::string(values);
+  field.accepts = [accepts](const OptionValue& value) { return accepts(std::get<std::string>(value)); };
+  return field;
+}
+
+template <typename Enum, typename Class>
+OptionField Choice(absl::string_view name, Enum Class::*member, absl::string_view (*enum_name)(Enum),
+                   absl::string_view meaning) {
+  OptionField field;
+  field.name = name;
+  field.meaning = meaning;
+  field.names = EnumNames(enum_name);
+  field.values = absl::StrJoin(field.names, ", ");
+  field.get = [member, enum_name](const TrainingOptions& options) {
+    return OptionValue(std::string(enum_name(Holder<Class>(options).*member)));
+  };
+  field.set = [name, member, names = field.names, values = field.values](const OptionValue& value,
+                                                                         TrainingOptions* options) {
+    const auto found = std::find(names.begin(), names.end(), OptionText(value));
+    if (found == names.end()) {
+      return Refused(name, OptionText(value), values);
+    }
+    Holder<Class>(*options).*member = static_cast<Enum>(found - names.begin());
+    return absl::OkStatus();
+  };
+  field.accepts = [names = field.names](const OptionValue& value) {
+    return std::find(names.begin(), names.end(), std::get<std::string>(value)) != names.end();
+  };
+  return field;
+}
+
+bool IsDevice(absl::string_view device) {
+  int index = 0;
+  return device == "auto" || device == "cpu" || device == "cuda" ||
+         (absl::ConsumePrefix(&device, "cuda:") && absl::SimpleAtoi(device, &index) && index >= 0);
+}
+
+}  // namespace
+
+absl::Span<const OptionField> TrainingOptionFields() {
+  using O = TrainingOptions;
+  using A = Augmentation;
+  static const auto* const kFields = new std::vector<OptionField>{
+      Number("epochs", &O::epochs, {.low = 1, .high = 10'000}, "Passes over the training images."),
+      Number("batch_size", &O::batch_size, {.low = 1, .high = 4096}, "Images a step."),
+      Number("learning_rate", &O::learning_rate, {.low = 0, .high = 10, .low_open = true}, "Length of a step."),
+      Choice("optimizer", &O::optimizer, &OptimizerName, "How weights follow their gradients."),
+      Number("rho", &O::rho, {.low = 0, .high = 1, .high_open = true}, "RMSprop: decay of the squared gradient."),
+      Number("epsilon", &O::epsilon, {.low = 0, .high = 1, .low_open = true},
+             "Added under the root (RMSprop) or to it (Adam, AdamW)."),
+      Number("momentum", &O::momentum, {.low = 0, .high = 1, .high_open = true}, "SGD: share of the last step kept."),
+      Number("weight_decay", &O::weight_decay, {.low = 0, .high = 1}, "SGD, Adam, AdamW: pull of weights to zero."),
+      Number("dropout", &O::dropout, {.low = 0, .high = 1, .high_open = true},
+             "Share of units dropped after each hidden dense layer."),
+      Number("dense_units", &O::dense_units, {.low = 1, .high = 16'384}, "Units of each hidden dense layer."),
+      Seed("seed", &O::seed, "Draws starting weights, order of images, dropout, augmentation."),
+      Number("image_size", &O::image_size, {.low = 32, .high = 512}, "Side of the network's square input, in pixels."),
+      Choice("interpolation", &O::interpolation, &InterpolationName, "How images are brought to that size."),
+      Choice("preprocessing", &O::preprocessing, &PreprocessingName, "How pixels become the network's input."),
+      Number("threads", &O::threads, {.low = 0, .high = 256}, "Threads of the network; 0: the server's setting."),
+      FreeText("device", &O::device, &IsDevice, "auto, cpu or cuda:N", "What the network runs on."),
+      Choice("precision", &O::precision, &PrecisionName, "What convolutions and dense layers compute in."),
+      Number("augment_zoom", &A::zoom, {.low = 0, .high = 1, .high_open = true},
+             "Height and width each scaled by 1 - x to 1 + x."),
+      Number("augment_rotation", &A::rotation, {.low = 0, .high = 180}, "Turned by up to x degrees, either way."),
+      Number("augment_width_shift", &A::width_shift, {.low = 0, .high = 1},
+             "Moved by up to x of the width, either way."),
+      Number("augment_height_shift", &A::height_shift, {.low = 0, .high = 1},
+             "Moved by up to x of the height, either way."),
+      Number("augment_shear", &A::shear, {.low = 0, .high = 90, .high_open = true},
+             "Sheared by up to x degrees, either way."),
+      Flag("augment_flip", &A::flip, "Every other image mirrored."),
+  };
+  return *kFields;
+}
+
+absl::Status TrainingOptions::Validate() const {
+  for (const OptionField& field : TrainingOptionFields()) {
+    const OptionValue value = field.get(*this);
+    if (!field.accepts(value)) {
+      return Refused(field.name, value, field.values);
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string OptionText(const OptionValue& value) {
+  struct Visitor {
+    std::string operator()(const std::string& text) const { return text; }
+    std::string operator()(bool flag) const { return flag ? "true" : "false"; }
+    std::string operator()(int number) const { return absl::StrCat(number); }
+    std::string operator()(uint64_t number) const { return absl::StrCat(number); }
+    std::string operator()(double number) const { return absl::StrCat(number); }
+  };
+  return std::visit(Visitor(), value);
+}
+
+bool OptionRange::Contains(double value) const {
+  return (low_open ? value > low : value >= low) && (high_open ? value < high : value <= high);
+}
+
+std::string OptionRange::Text() const {
+  return absl::StrCat(low_open ? "above " : "", low, " to ", high_open ? "below " : "", high);
+}
 
 absl::string_view PreprocessingName(Preprocessing preprocessing) {
   switch (preprocessing) {
@@ -43,44 +221,6 @@ absl::string_view PrecisionName(Precision precision) {
       return "bfloat16";
   }
   return "";
-}
-
-absl::Status TrainingOptions::Validate() const {
-  struct Range {
-    absl::string_view name;
-    double value, low, high;
-    bool low_open, high_open;
-  };
-  const Range ranges[] = {
-      {"epochs", static_cast<double>(epochs), 1, 10'000, false, false},
-      {"batch_size", static_cast<double>(batch_size), 1, 4096, false, false},
-      {"learning_rate", learning_rate, 0, 10, true, false},
-      {"rho", rho, 0, 1, false, true},
-      {"epsilon", epsilon, 0, 1, true, false},
-      {"momentum", momentum, 0, 1, false, true},
-      {"weight_decay", weight_decay, 0, 1, false, false},
-      {"dropout", dropout, 0, 1, false, true},
-      {"dense_units", static_cast<double>(dense_units), 1, 16'384, false, false},
-      {"image_size", static_cast<double>(image_size), 32, 512, false, false},
-      {"threads", static_cast<double>(threads), 0, 256, false, false},
-  };
-  for (const Range& r : ranges) {
-    const bool low_ok = r.low_open ? r.value > r.low : r.value >= r.low;
-    const bool high_ok = r.high_open ? r.value < r.high : r.value <= r.high;
-    if (!(low_ok && high_ok)) {  // written so that NaN fails
-      return InvalidField(absl::StrCat("options.", r.name),
-                          absl::StrCat(r.value, " is out of range; use ", r.low_open ? "above " : "", r.low, " to ",
-                                       r.high_open ? "below " : "", r.high));
-    }
-  }
-  GRAFT_RETURN_IF_ERROR(augmentation.Validate());
-  absl::string_view number = device;
-  int index = 0;
-  if (device != "auto" && device != "cpu" && device != "cuda" &&
-      !(absl::ConsumePrefix(&number, "cuda:") && absl::SimpleAtoi(number, &index) && index >= 0)) {
-    return InvalidField("options.device", absl::StrCat("'", device, "' is unknown; use auto, cpu or cuda:N"));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace graft

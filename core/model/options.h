@@ -1,12 +1,19 @@
-// What a training job may set.
+// What a training job may set, and the one table of it. A new option is a member of TrainingOptions, its row in
+// options.cc and its field in v1.TrainingOptions: Validate(), the JSON of models, the conversion of messages and what
+// `graft variant show` prints all read the table.
 #ifndef GRAFT_CORE_MODEL_OPTIONS_H_
 #define GRAFT_CORE_MODEL_OPTIONS_H_
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/data/augment.h"
 #include "core/data/image.h"
 
@@ -27,7 +34,17 @@ absl::string_view OptimizerName(OptimizerKind optimizer);
 enum class Precision { kFloat32, kBfloat16 };
 absl::string_view PrecisionName(Precision precision);
 
-// Hyper-parameters. Ranges are checked by Validate().
+// Names of an enum whose values count from 0, in that order. `name` answers "" for what is none of them.
+template <typename Enum>
+std::vector<absl::string_view> EnumNames(absl::string_view (*name)(Enum)) {
+  std::vector<absl::string_view> names;
+  for (int i = 0; !name(static_cast<Enum>(i)).empty(); ++i) {
+    names.push_back(name(static_cast<Enum>(i)));
+  }
+  return names;
+}
+
+// Hyper-parameters. The table says what each means and may be.
 struct TrainingOptions {
   int epochs = 30;
   int batch_size = 30;
@@ -48,9 +65,46 @@ struct TrainingOptions {
   Precision precision = Precision::kFloat32;
   Augmentation augmentation;
 
-  // INVALID_ARGUMENT that names the option, its value and its range.
+  // INVALID_ARGUMENT that names the first option that may not have its value, the value and what it may be.
   absl::Status Validate() const;
 };
+
+// Any option's value; an enum's is its name.
+using OptionValue = std::variant<int, uint64_t, double, bool, std::string>;
+
+// As a person reads it: "0.0001", "true", "adamw".
+std::string OptionText(const OptionValue& value);
+
+// From low to high; an open end lies outside. NaN lies in no range.
+struct OptionRange {
+  double low = 0;
+  double high = 0;
+  bool low_open = false;
+  bool high_open = false;
+
+  bool Contains(double value) const;
+  // "1 to 10000", "above 0 to 10", "0 to below 1".
+  std::string Text() const;
+};
+
+// A row of the table.
+struct OptionField {
+  absl::string_view name;                // of the option everywhere: JSON, messages, --set
+  absl::string_view meaning;             // a sentence, with its unit
+  std::string values;                    // what it may be, as a person reads it
+  std::optional<OptionRange> range;      // of a number that has one
+  std::vector<absl::string_view> names;  // of an enum's values
+
+  // Always of the same type.
+  std::function<OptionValue(const TrainingOptions& options)> get;
+  // INVALID_ARGUMENT: the value is of another type than get's, or no name of the enum. Whether an option may have it,
+  // Validate() says.
+  std::function<absl::Status(const OptionValue& value, TrainingOptions* options)> set;
+  std::function<bool(const OptionValue& value)> accepts;
+};
+
+// Every option, in the order in which people read them. Lives as long as the program.
+absl::Span<const OptionField> TrainingOptionFields();
 
 }  // namespace graft
 

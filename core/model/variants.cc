@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/model/cost.h"
 
 namespace graft {
 namespace {
@@ -98,7 +99,8 @@ absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions&
     plan.layers = variant.layers(options, OutputUnits(classes));
   }
   GRAFT_ASSIGN_OR_RETURN(const HeadInfo* head, FindHead(plan.kind));
-  GRAFT_RETURN_IF_ERROR(head->describe(plan).status());
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerInfo> layers, head->describe(plan));
+  GRAFT_RETURN_IF_ERROR(CheckCost(layers, options));
   return plan;
 }
 

@@ -68,6 +68,11 @@ TEST(TrainingOptionsTest, SetByNameOrAnErrorThatHelps) {
   EXPECT_FALSE(options.has_batch_size());
   for (const auto& [assignment, message] : {std::pair{"epochs", "KEY=VALUE"},
                                             {"epochz=1", "learning_rate"},
+                                            {"epoch=1", "there is no option 'epoch'; did you mean epochs? use one of"},
+                                            {"augment_zom=1", "did you mean augment_zoom?"},
+                                            {"augment_with_shift=1", "did you mean augment_width_shift?"},
+                                            {"x=1", "there is no option 'x'; use one of epochs, batch_size"},
+                                            {"=1", "there is no option ''; use one of epochs, batch_size"},
                                             {"epochs=x", "whole number"},
                                             {"epochs=", "whole number"},
                                             {"optimizer=lion", "rmsprop, sgd, adam, adamw"},
@@ -132,6 +137,7 @@ class FakeServer : public v1::JobService::Service, public v1::PredictionService:
     builder.RegisterService(static_cast<v1::JobService::Service*>(this));
     builder.RegisterService(static_cast<v1::PredictionService::Service*>(this));
     builder.RegisterService(&uploads_);
+    builder.RegisterService(&models_);
     server_ = builder.BuildAndStart();
   }
   ~FakeServer() override { server_->Shutdown(); }
@@ -234,6 +240,18 @@ class FakeServer : public v1::JobService::Service, public v1::PredictionService:
     std::vector<std::pair<std::string, std::string>> files;
   };
 
+  struct Models : v1::ModelService::Service {
+    grpc::Status GetVariant(grpc::ServerContext*, const v1::GetVariantRequest* request, v1::Variant* variant) override {
+      variant->set_name(request->name());
+      v1::OptionInfo* option = variant->add_options();
+      option->set_name("rho");
+      option->set_meaning("RMSprop: decay of the squared gradient.");
+      option->set_range("0 to below 1");
+      option->set_default_value("0.9");
+      return grpc::Status::OK;
+    }
+  };
+
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
   std::mutex mutex;
@@ -245,6 +263,7 @@ class FakeServer : public v1::JobService::Service, public v1::PredictionService:
   std::vector<v1::SubmitJobRequest> submits;
   std::vector<int64_t> watches;
   Uploads uploads_;
+  Models models_;
 
  private:
   int port_ = 0;
@@ -315,6 +334,18 @@ TEST_F(CliTest, AWaitingCommandPrintsOneDocument) {
   EXPECT_EQ(Run({"evaluate", "m", "--format", "json"}), 1);
   EXPECT_EQ(out_.str(), "");
   EXPECT_THAT(err_.str(), HasSubstr("graft: job-1 has failed: disk full"));
+}
+
+TEST_F(CliTest, AVariantIsShownWithWhatItsOptionsMayBe) {
+  EXPECT_EQ(Run({"variant", "show", "v"}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("OPTION  DEFAULT  RANGE         MEANING\n"
+                                    "rho     0.9      0 to below 1  RMSprop: decay of the squared gradient.\n"));
+  EXPECT_EQ(Run({"variant", "show", "v", "--format", "json"}), 0);
+  const std::vector<nlohmann::json> lines = JsonLines();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["options"][0]["name"], "rho");
+  EXPECT_EQ(lines[0]["options"][0]["range"], "0 to below 1");
+  EXPECT_EQ(lines[0]["options"][0]["default_value"], "0.9");
 }
 
 TEST_F(CliTest, ASubmitIsTriedAgainWithTheSameRequestId) {

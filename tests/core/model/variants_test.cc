@@ -1,8 +1,6 @@
 // The table of variants, row by row.
 #include "core/model/variants.h"
 
-#include <limits>
-
 #include "tests/testing/files.h"
 
 namespace graft {
@@ -69,41 +67,6 @@ TEST(VariantsTest, UnknownNamesListTheKnownOnes) {
   EXPECT_THAT(FindVariant("vgg19"),
               StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("vgg19"), HasSubstr("basic_cnn"))));
   EXPECT_THAT(FindTrunk("resnet"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("vgg16")));
-}
-
-TEST(VariantsTest, ValidateNamesOptionValueAndRange) {
-  const auto expect_bad = [](const TrainingOptions& options, const std::string& name) {
-    EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options." + name + ": ")))
-        << name;
-  };
-  TrainingOptions o;
-  o.epochs = 0;
-  expect_bad(o, "epochs");
-  o = {};
-  o.batch_size = 5000;
-  expect_bad(o, "batch_size");
-  for (const double rate :
-       {0.0, -1.0, 11.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-    o = {};
-    o.learning_rate = rate;
-    expect_bad(o, "learning_rate");
-  }
-  o = {};
-  o.rho = 1;
-  expect_bad(o, "rho");
-  o = {};
-  o.dropout = 1;
-  expect_bad(o, "dropout");
-  o = {};
-  o.image_size = 31;
-  expect_bad(o, "image_size");
-  for (const char* device : {"", "gpu", "cuda:x", "cuda:-1", "cuda:"}) {
-    o = {};
-    o.device = device;
-    expect_bad(o, "device");
-  }
-  o.device = "cuda:3";
-  EXPECT_THAT(o.Validate(), IsOk());
 }
 
 TEST(VariantsTest, ImageThatIsTooSmallForTheNetworkIsRefused) {
