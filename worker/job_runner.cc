@@ -198,10 +198,12 @@ absl::StatusOr<v1::JobResult> RunTrain(Context& context) {
   for (const EpochMetrics& epoch : outcome.history) {
     points.push_back({epoch.epoch, epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy});
   }
-  GRAFT_ASSIGN_OR_RETURN(
-      const std::string curves,
-      LearningCurves(absl::StrCat(model.name, "@", model.version, " (", model.variant, ")"), points));
-  GRAFT_RETURN_IF_ERROR(WriteFileAtomic(context.staging() / "learning_curves.png", curves));
+  if (!points.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(
+        const std::string curves,
+        LearningCurves(absl::StrCat(model.name, "@", model.version, " (", model.variant, ")"), points));
+    GRAFT_RETURN_IF_ERROR(WriteFileAtomic(context.staging() / "learning_curves.png", curves));
+  }
 
   v1::JobResult result;
   v1::TrainResult* train = result.mutable_train();

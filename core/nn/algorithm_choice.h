@@ -22,8 +22,8 @@ constexpr int64_t kLargestTried = 64;
 // a stretch of them, changes nothing. The first run of each batch warms up and doesn't count.
 int64_t OwnFromBatch(const TimedRun& run);
 
-// Held for reading by whoever runs a convolution for serving, and for writing while timings are taken: within this
-// process, nothing that takes the cores for long runs beside a timing, on whichever thread it is.
+// Held for reading by whoever runs a convolution without gradients, and for writing over each timed run: within this
+// process, no convolution runs beside a timing, on whichever thread it is, and none waits longer than for one run.
 absl::Mutex& TimingGate();
 
 }  // namespace graft

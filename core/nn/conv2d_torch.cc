@@ -244,12 +244,13 @@ class Conv2DLayer : public Layer {
     if (const auto from = known(); from.has_value()) {
       return *from;
     }
-    const absl::WriterMutexLock alone(&TimingGate());
+    const absl::MutexLock choosing(&choosing_);
     if (const auto from = known(); from.has_value()) {  // another thread's, which timed while this one waited
       return *from;
     }
     const int64_t from = OwnFromBatch([&](int64_t batch, bool own) {
       const torch::Tensor zeros = Empty(batch, x.size(1), x.size(2), x.size(3)).zero_();
+      const absl::WriterMutexLock alone(&TimingGate());
       const auto start = std::chrono::steady_clock::now();
       own ? Own(zeros, padding) : OneDnn(zeros, padding);
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -269,6 +270,7 @@ class Conv2DLayer : public Layer {
   const torch::Tensor bias_;
   bool pool_ = false;  // constant once the network is built
 
+  mutable absl::Mutex choosing_ ABSL_ACQUIRED_BEFORE(mutex_);  // held while a choice is made, so that it is made once
   mutable absl::Mutex mutex_;
   // Made of the weights when first needed; dropped when they are trained.
   mutable torch::Tensor own_filter_ ABSL_GUARDED_BY(mutex_);

@@ -1,6 +1,8 @@
 #include "core/train/session_torch.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <sstream>
 #include <utility>
 
@@ -130,7 +132,8 @@ absl::Status TrainingSession::Run(const TrainHooks& hooks) {
 
 absl::Status TrainingSession::TrainEpoch(const TrainHooks& hooks) {
   const Stopwatch watch(&seconds_);
-  const size_t done = static_cast<size_t>(step_) * static_cast<size_t>(options_.batch_size);
+  // The last step may have had fewer images than the others.
+  const size_t done = std::min(static_cast<size_t>(step_) * static_cast<size_t>(options_.batch_size), order_.size());
   Batches batches(*examples_.inputs, absl::MakeConstSpan(order_).subspan(done),
                   static_cast<size_t>(options_.batch_size), epoch_, &waited_);
   while (step_ < steps()) {
