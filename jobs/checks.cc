@@ -1,8 +1,5 @@
 #include "jobs/checks.h"
 
-#include <filesystem>
-#include <system_error>
-
 #include "absl/strings/str_cat.h"
 
 namespace graft {
@@ -16,16 +13,6 @@ absl::StatusOr<DatasetInfo> FindDataset(const ResolveContext& context, const std
     }
   }
   return info;
-}
-
-absl::Status CheckWeights(const ResolveContext& context, absl::string_view trunk) {
-  std::error_code error;
-  if (std::filesystem::exists(context.weights_dir / absl::StrCat(trunk, ".safetensors"), error)) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the weights of ", trunk,
-                   " are missing on the server; run deploy/fetch-weights there (`graft status` says how)"));
 }
 
 }  // namespace graft

@@ -4,9 +4,7 @@
 
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "core/store/dataset_info.h"
 #include "jobs/kind.h"
 
@@ -14,9 +12,6 @@ namespace graft {
 
 // A data set that a job reads. NOT_FOUND also says which job is just making it.
 absl::StatusOr<DatasetInfo> FindDataset(const ResolveContext& context, const std::string& name);
-
-// FAILED_PRECONDITION, with the remedy, when the trunk's weights aren't on this machine.
-absl::Status CheckWeights(const ResolveContext& context, absl::string_view trunk);
 
 }  // namespace graft
 

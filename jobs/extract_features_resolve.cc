@@ -5,7 +5,7 @@
 #include "convert/convert.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
-#include "core/model/variants.h"
+#include "core/model/trunks.h"
 #include "jobs/checks.h"
 #include "jobs/extract_features.h"
 
@@ -33,10 +33,10 @@ class ExtractFeaturesJob : public JobKind {
     ExtractFeaturesJobSpec spec;
     spec.dataset = extract.dataset();
     GRAFT_RETURN_IF_ERROR(FindDataset(context, spec.dataset).status());
-    spec.trunk = extract.trunk().empty() ? "vgg16" : extract.trunk();
+    spec.trunk = extract.trunk().empty() ? std::string(DefaultTrunk().name) : extract.trunk();
     GRAFT_RETURN_IF_ERROR(CheckText("extract_features.trunk", spec.trunk, 100));
     GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(spec.trunk));
-    GRAFT_RETURN_IF_ERROR(CheckWeights(context, spec.trunk));
+    GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(context.weights_dir, spec.trunk));
     TrainingOptions options;  // for their ranges
     options.image_size = extract.image_size() == 0 ? options.image_size : extract.image_size();
     GRAFT_RETURN_IF_ERROR(options.Validate());

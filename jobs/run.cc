@@ -29,9 +29,7 @@ constexpr Runner kRunners[] = {
 absl::StatusOr<nlohmann::json> RunJob(const RunRequest& request, const JobSink& sink) {
   for (const Runner& runner : kRunners) {
     if (runner.kind == request.kind) {
-      // A choice by timing could differ from run to run; a job's result must not.
-      GRAFT_RETURN_IF_ERROR(
-          SetConvolutionAlgorithm(request.settings.convolution == "auto" ? "winograd" : request.settings.convolution));
+      GRAFT_RETURN_IF_ERROR(SetConvolutionAlgorithm(request.settings.convolution, Purpose::kJob));
       return CatchExceptions("internal error", [&] { return runner.run(request, sink); });
     }
   }

@@ -1,6 +1,7 @@
 #include "convert/convert.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "core/model/trunks.h"
 #include "core/model/variants.h"
 #include "core/store/names.h"
 #include "jobs/checks.h"
@@ -24,12 +25,12 @@ class TrainJob : public JobKind {
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(spec.variant));
     GRAFT_ASSIGN_OR_RETURN(spec.options, FromProto(train.options(), variant->defaults));
     GRAFT_ASSIGN_OR_RETURN(const DatasetInfo dataset, FindDataset(context, spec.dataset));
+    GRAFT_ASSIGN_OR_RETURN(spec.options, ResolveOptions(*variant, spec.options));
     GRAFT_RETURN_IF_ERROR(
         DescribeVariant(*variant, spec.options, static_cast<int64_t>(dataset.classes.size())).status());
     if (variant->trunk != nullptr) {
-      GRAFT_RETURN_IF_ERROR(CheckWeights(context, variant->trunk->name));
+      GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(context.weights_dir, variant->trunk->name));
     }
-    spec.options.preprocessing = ResolvePreprocessing(spec.options.preprocessing, variant->trunk);
     if (spec.options.threads == 0) {
       spec.options.threads = context.threads;
     }

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/infer/engine.h"
+#include "core/model/trunks.h"
 #include "core/nn/runtime.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -50,7 +51,7 @@ void AddPlaces(CLI::App* app, graft::ServerOptions* options) {
                   "Folder of images that callers may name; may be given several times")
       ->envname("GRAFT_ALLOW_DIR")
       ->delimiter(':');
-  app->add_option("--weights-dir", options->weights_dir, "Folder with vgg16.safetensors (deploy/fetch-weights)")
+  app->add_option("--weights-dir", options->weights_dir, "Folder with the trunks' weights (deploy/fetch-weights)")
       ->envname("GRAFT_WEIGHTS_DIR")
       ->capture_default_str();
   app->add_option("--worker", options->worker_program, "The graft-worker program")->envname("GRAFT_WORKER");
@@ -132,10 +133,9 @@ void LogStart(const graft::ServerOptions& options, int port) {
               {"weights_dir", options.weights_dir.string()},
               {"threads", absl::StrCat(options.threads)},
               {"convolution", options.convolution}});
-  if (!std::filesystem::exists(options.weights_dir / "vgg16.safetensors")) {
-    graft::Log(graft::LogLevel::kWarning, "weights_missing",
-               {{"folder", options.weights_dir.string()},
-                {"remedy", "deploy/fetch-weights --out " + options.weights_dir.string()}});
+  if (const absl::Status there = graft::CheckTrunkWeights(options.weights_dir, graft::DefaultTrunk().name);
+      !there.ok()) {
+    graft::Log(graft::LogLevel::kWarning, "weights_missing", {{"problem", std::string(there.message())}});
   }
 }
 
@@ -149,7 +149,8 @@ int Serve(const Settings& settings) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   graft::ConfigureLog(settings.log_level, settings.log_format == "json");
-  if (const absl::Status status = graft::SetConvolutionAlgorithm(options.convolution); !status.ok()) {
+  if (const absl::Status status = graft::SetConvolutionAlgorithm(options.convolution, graft::Purpose::kServing);
+      !status.ok()) {
     return Fail(status);
   }
   auto engine = graft::MakeTorchEngine({options.weights_dir, options.device, options.threads});

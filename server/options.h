@@ -17,7 +17,7 @@ struct ServerOptions {
   std::filesystem::path data_dir;
   // Folders that a caller may name as a source of images.
   std::vector<std::filesystem::path> allow_dirs;
-  // Holds vgg16.safetensors.
+  // Holds the trunks' weights.
   std::filesystem::path weights_dir;
   // graft-worker.
   std::filesystem::path worker_program;

@@ -1,4 +1,4 @@
-// A trained model in memory, on LibTorch.
+// A trained model in memory: its trunk, if it has one, and its head.
 #ifndef GRAFT_CORE_INFER_PREDICTOR_H_
 #define GRAFT_CORE_INFER_PREDICTOR_H_
 
@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/heads/head.h"
 #include "core/infer/engine.h"
 #include "core/trunks/trunk.h"
 
@@ -21,8 +22,6 @@ class Predictor : public BatchRunner {
   static absl::StatusOr<std::shared_ptr<const Predictor>> Load(const std::filesystem::path& folder,
                                                                const TrunkLoader& load_trunk,
                                                                const std::string& device);
-  ~Predictor() override;
-
   const ModelDescription& description() const { return description_; }
   // Null when the variant has none.
   const Trunk* trunk() const { return trunk_.get(); }
@@ -36,12 +35,13 @@ class Predictor : public BatchRunner {
   absl::Status RunOnFeatures(absl::Span<const float> features, int64_t count, absl::Span<float> out) const;
 
  private:
-  struct Impl;
-  Predictor(ModelDescription description, std::shared_ptr<const Trunk> trunk, std::unique_ptr<Impl> impl);
+  Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk,
+            std::unique_ptr<const Head> head);
 
   const ModelDescription description_;
+  const std::string device_;
   const std::shared_ptr<const Trunk> trunk_;
-  const std::unique_ptr<Impl> impl_;
+  const std::unique_ptr<const Head> head_;
 };
 
 }  // namespace graft

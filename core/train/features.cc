@@ -54,11 +54,13 @@ absl::StatusOr<std::shared_ptr<const Features>> Features::OpenOrExtract(const st
                                                                         const Manifest& manifest, const Trunk& trunk,
                                                                         const FeatureOptions& options,
                                                                         const ProgressFn& progress) {
-  const Preprocessing preprocessing = ResolvePreprocessing(options.preprocessing, &trunk.info());
+  if (options.preprocessing == Preprocessing::kAuto) {
+    return InvalidField("preprocessing", "auto isn't resolved; use the one that stands in the trunk's row");
+  }
   const std::filesystem::path path =
       dataset / "cache" /
-      absl::StrCat("features-", trunk.info().name, "-", PreprocessingName(preprocessing), "-", options.image_size, "-",
-                   InterpolationName(options.interpolation), ".safetensors");
+      absl::StrCat("features-", trunk.info().name, "-", PreprocessingName(options.preprocessing), "-",
+                   options.image_size, "-", InterpolationName(options.interpolation), ".safetensors");
   const auto count = static_cast<int64_t>(manifest.entries.size());
   const int64_t dimension = trunk.dimension(options.image_size);
   const auto open = [&](bool cached) -> absl::StatusOr<std::shared_ptr<const Features>> {

@@ -17,7 +17,7 @@
 namespace graft {
 
 struct FeatureOptions {
-  Preprocessing preprocessing = Preprocessing::kAuto;
+  Preprocessing preprocessing = Preprocessing::kAuto;  // must be resolved: see ResolvePreprocessing
   Interpolation interpolation = Interpolation::kNearest;
   int image_size = 150;
   int threads = 1;  // for decoding
@@ -27,7 +27,7 @@ struct FeatureOptions {
 class Features {
  public:
   // Opens <dataset>/cache/features-TRUNK-PREPROCESSING-SIZE-INTERPOLATION.safetensors, or extracts when it isn't there,
-  // is damaged, or belongs to another manifest or other weights.
+  // is damaged, or belongs to another manifest or other weights. INVALID_ARGUMENT: preprocessing is kAuto.
   static absl::StatusOr<std::shared_ptr<const Features>> OpenOrExtract(const std::filesystem::path& dataset,
                                                                        const Manifest& manifest, const Trunk& trunk,
                                                                        const FeatureOptions& options,

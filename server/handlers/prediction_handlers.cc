@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
+#include "core/model/trunks.h"
 #include "server/handlers/handlers.h"
 
 namespace graft {
@@ -101,7 +102,7 @@ absl::StatusOr<TrainingOptions> OwnSettings(const v1::ExtractFeaturesRequest& re
     options.image_size = request.image_size();
   }
   if (!request.has_trunk() && !request.has_model()) {
-    return InvalidField("source", "not set; give a trunk (vgg16) or a model");
+    return InvalidField("source", absl::StrCat("not set; give a trunk (", TrunkNames(), ") or a model"));
   }
   return options;
 }
@@ -110,8 +111,9 @@ absl::StatusOr<TrainingOptions> OwnSettings(const v1::ExtractFeaturesRequest& re
 absl::StatusOr<const TrunkInfo*> TrunkOfModel(const v1::ExtractFeaturesRequest& request, const LoadedModel& model) {
   GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model.description.variant));
   if (variant->trunk == nullptr) {
-    return InvalidField("model", absl::StrCat("'", request.model().name(), "' is a ", variant->name,
-                                              ", which has no trunk to extract features with; use trunk vgg16"));
+    return InvalidField("model",
+                        absl::StrCat("'", request.model().name(), "' is a ", variant->name,
+                                     ", which has no trunk to extract features with; use a trunk: ", TrunkNames()));
   }
   if (request.image_size() != 0 || request.preprocessing() != v1::PREPROCESSING_UNSPECIFIED ||
       request.interpolation() != v1::INTERPOLATION_UNSPECIFIED) {

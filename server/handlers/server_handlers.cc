@@ -2,11 +2,10 @@
 
 #include <filesystem>
 #include <fstream>
-#include <system_error>
 
-#include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/kernels/conv3x3.h"
+#include "core/model/trunks.h"
 #include "server/handlers/handlers.h"
 
 namespace graft {
@@ -38,13 +37,12 @@ absl::Status GetStatus(const Deps& deps, const Call&, const v1::GetStatusRequest
   for (const std::string& name : deps.engine->loaded_trunks()) {
     response->add_loaded(name);
   }
-  std::error_code error;
-  const std::filesystem::path weights = deps.options->weights_dir / "vgg16.safetensors";
-  if (std::filesystem::exists(weights, error)) {
-    response->add_trunks("vgg16");
-  } else {
-    response->set_hint(absl::StrCat("the VGG16 weights are missing: run deploy/fetch-weights --out ",
-                                    deps.options->weights_dir.string()));
+  for (const TrunkInfo& trunk : Trunks()) {
+    if (const absl::Status there = CheckTrunkWeights(deps.options->weights_dir, trunk.name); there.ok()) {
+      response->add_trunks(std::string(trunk.name));
+    } else if (trunk.name == DefaultTrunk().name) {
+      response->set_hint(std::string(there.message()));
+    }
   }
   response->set_device(deps.engine->device());
   response->set_threads(deps.options->threads);

@@ -11,11 +11,11 @@
 
 #include "core/data/augment.h"
 #include "core/data/split.h"
+#include "core/heads/trainer.h"
 #include "core/infer/engine.h"
 #include "core/nn/runtime.h"
 #include "core/trunks/trunk.h"
 #include "core/train/features.h"
-#include "core/train/trainer.h"
 #include "graft/v1/prediction.grpc.pb.h"
 #include "server/log.h"
 #include "server/server.h"
@@ -79,6 +79,7 @@ void BM_FeaturesFromFiles(benchmark::State& state) {
   SetTorchThreads(BenchThreads());
   const auto trunk = Trunk::Load("vgg16", Weights(), "cpu").value();
   FeatureOptions options;
+  options.preprocessing = Preprocessing::kCaffe;
   options.threads = BenchThreads();
   const auto extract = [&] {
     std::filesystem::remove_all(dataset.folder / "cache");

@@ -3,12 +3,13 @@
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
 
+#include <memory>
 #include <string>
 
 #include "core/kernels/conv3x3.h"
-#include "core/nn/internal/convolution_torch.h"
-#include "core/nn/internal/dense_torch.h"
-#include "core/nn/internal/network_torch.h"
+#include "core/model/trunks.h"
+#include "core/nn/layer_torch.h"
+#include "core/nn/network_torch.h"
 #include "core/nn/runtime.h"
 #include "tests/bench/bench.h"
 
@@ -35,29 +36,29 @@ void VggLayers(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"side", "in", "out", "batch"})->Unit(benchmark::kMillisecond)->UseRealTime()->MinTime(0.3);
 }
 
-struct Layer {
+struct VggLayer {
   torch::Tensor x;
   torch::Tensor weight;
   torch::Tensor bias;
-  internal::Convolution convolution;
+  std::unique_ptr<Layer> convolution;
 
-  explicit Layer(const benchmark::State& state)
+  explicit VggLayer(const benchmark::State& state)
       : x(torch::rand({state.range(3), state.range(1), state.range(0), state.range(0)}).contiguous(kChannelsLast)),
         weight(torch::randn({state.range(2), state.range(1), 3, 3}).mul_(0.05).contiguous(kChannelsLast)),
         bias(torch::zeros({state.range(2)})),
-        convolution(weight, bias, 1, false) {}
+        convolution(MakeLayer(Conv2D{weight.size(0), {3, 1, 1, 1}}, {weight, bias})) {}
 };
 
 void BM_Convolution(benchmark::State& state, ConvolutionAlgorithm algorithm) {
   SetTorchThreads(BenchThreads());
   SetConvolutionAlgorithm(algorithm);
   torch::NoGradGuard no_grad;
-  Layer layer(state);
-  layer.convolution.Forward(layer.x);
+  VggLayer layer(state);
+  layer.convolution->Forward(layer.x, {});
   for (auto _ : state) {
-    benchmark::DoNotOptimize(layer.convolution.Forward(layer.x));
+    benchmark::DoNotOptimize(layer.convolution->Forward(layer.x, {}));
   }
-  SetConvolutionAlgorithm(ConvolutionAlgorithm::kAuto);
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
 }
 BENCHMARK_CAPTURE(BM_Convolution, own, ConvolutionAlgorithm::kWinograd)->Apply(VggLayers);
 BENCHMARK_CAPTURE(BM_Convolution, onednn, ConvolutionAlgorithm::kOneDnn)->Apply(VggLayers);
@@ -66,18 +67,18 @@ BENCHMARK_CAPTURE(BM_Convolution, onednn, ConvolutionAlgorithm::kOneDnn)->Apply(
 void BM_ConvolutionBackward(benchmark::State& state, ConvolutionAlgorithm algorithm) {
   SetTorchThreads(BenchThreads());
   SetConvolutionAlgorithm(algorithm);
-  Layer layer(state);
+  VggLayer layer(state);
   layer.weight.set_requires_grad(true);
   layer.bias.set_requires_grad(true);
   layer.x.set_requires_grad(layer.x.size(1) > 3);
-  const torch::Tensor y = layer.convolution.Forward(layer.x);
+  const torch::Tensor y = layer.convolution->Forward(layer.x, {});
   const torch::Tensor gradient = torch::ones_like(y);
   const auto inputs = layer.x.requires_grad() ? std::vector<torch::Tensor>{layer.weight, layer.bias, layer.x}
                                               : std::vector<torch::Tensor>{layer.weight, layer.bias};
   for (auto _ : state) {
     benchmark::DoNotOptimize(torch::autograd::grad({y}, inputs, {gradient}, true));
   }
-  SetConvolutionAlgorithm(ConvolutionAlgorithm::kAuto);
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
 }
 void VggLayersTraining(benchmark::internal::Benchmark* benchmark) {
   for (const auto& [side, in, out] : {std::tuple<int64_t, int64_t, int64_t>{150, 3, 64},
@@ -116,14 +117,15 @@ BENCHMARK_CAPTURE(BM_MaxPool, torch, false)->Unit(benchmark::kMillisecond)->UseR
 // Forward and backward of VGG16's trunk on 30 images; the first `frozen` convolutions are not trained.
 void BM_TrunkStep(benchmark::State& state, int frozen) {
   SetTorchThreads(BenchThreads());
-  internal::Network network((*FindTrunk("vgg16"))->layers, {150, 150, 3});
+  Network network((*FindTrunk("vgg16"))->layers(), {150, 150, 3}, torch::kCPU);
+  network.Initialize(at::globalContext().defaultGenerator(torch::kCPU));
   int i = 0;
-  for (torch::Tensor& parameter : network.parameters()) {
-    parameter.set_requires_grad(i++ >= 2 * frozen);
+  for (NamedTensor& parameter : network.parameters()) {
+    parameter.tensor.set_requires_grad(i++ >= 2 * frozen);
   }
   const torch::Tensor x = torch::rand({30, 150, 150, 3}).permute({0, 3, 1, 2});
   const auto step = [&] {
-    network.zero_grad();
+    network.ZeroGradients();
     network.Forward(x).sum().backward();
   };
   step();
@@ -141,9 +143,9 @@ void BM_Dense(benchmark::State& state, bool own) {
   const torch::Tensor x = torch::rand({state.range(0), state.range(1)});
   const torch::Tensor weight = torch::rand({512, state.range(1)});
   const torch::Tensor bias = torch::rand({512});
-  internal::Dense dense(weight, bias, true);
+  const auto dense = MakeLayer(Dense{weight.size(0)}, {weight, bias});
   for (auto _ : state) {
-    benchmark::DoNotOptimize(own ? dense.Forward(x) : torch::linear(x, weight, bias).relu_());
+    benchmark::DoNotOptimize(own ? dense->Forward(x, {}) : torch::linear(x, weight, bias).relu_());
   }
 }
 void DenseLayers(benchmark::internal::Benchmark* benchmark) {

@@ -55,33 +55,36 @@ TEST(VariantsTest, Vgg16HeadIsTheReferencesNetwork) {
     parameters.push_back(layer.parameters);
   }
   EXPECT_EQ(parameters, (std::vector<int64_t>{0, 4194816, 0, 262656, 0, 513}));
-  ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk("vgg16"));
-  EXPECT_EQ(FeatureShape(*trunk, 150), (std::array<int64_t, 3>{4, 4, 512}));
-  EXPECT_EQ(FeatureShape(*trunk, 224), (std::array<int64_t, 3>{7, 7, 512}));
-  ASSERT_OK_AND_ASSIGN(const auto trunk_layers, DescribeLayers(trunk->layers, {150, 150, 3}, false));
-  EXPECT_EQ(Parameters(trunk_layers, false), trunk->parameters);
-  EXPECT_EQ(trunk_layers.back().output_shape, (std::vector<int64_t>{4, 4, 512}));
 }
 
 TEST(VariantsTest, UnknownNamesListTheKnownOnes) {
   EXPECT_THAT(FindVariant("vgg19"),
               StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("vgg19"), HasSubstr("basic_cnn"))));
-  EXPECT_THAT(FindTrunk("resnet"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("vgg16")));
+  EXPECT_THAT(FindHead("perceptron"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("dense")));
 }
 
-TEST(VariantsTest, ImageThatIsTooSmallForTheNetworkIsRefused) {
+TEST(VariantsTest, PlansOfUnfitOptionsAreRefused) {
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
   TrainingOptions options = variant->defaults;
   options.image_size = 18;
-  EXPECT_THAT(DescribeVariant(*variant, options, 2),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("image_size")));
+  EXPECT_THAT(PlanHead(*variant, options, 2), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("image_size")));
+  ASSERT_OK_AND_ASSIGN(const Variant* features, FindVariant("vgg16_features"));
+  options = features->defaults;
+  options.augmentation.flip = true;
+  EXPECT_THAT(ResolveOptions(*features, options),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.augment_*")));
 }
 
-TEST(VariantsTest, AutoIsWhatTheTrunkWasTrainedWith) {
-  ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk("vgg16"));
-  EXPECT_EQ(ResolvePreprocessing(Preprocessing::kAuto, trunk), Preprocessing::kCaffe);
-  EXPECT_EQ(ResolvePreprocessing(Preprocessing::kAuto, nullptr), Preprocessing::kRescale);
-  EXPECT_EQ(ResolvePreprocessing(Preprocessing::kTorchvision, trunk), Preprocessing::kTorchvision);
+TEST(VariantsTest, ResolvedOptionsAreThoseOfThePlanAndStayAsTheyAre) {
+  for (const Variant& variant : Variants()) {
+    SCOPED_TRACE(std::string(variant.name));
+    ASSERT_OK_AND_ASSIGN(const TrainingOptions resolved, ResolveOptions(variant, variant.defaults));
+    EXPECT_EQ(resolved.preprocessing, ResolvePreprocessing(Preprocessing::kAuto, variant.trunk));
+    ASSERT_OK_AND_ASSIGN(const HeadPlan plan, PlanHead(variant, variant.defaults, 2));
+    EXPECT_EQ(plan.options.preprocessing, resolved.preprocessing);
+    ASSERT_OK_AND_ASSIGN(const TrainingOptions again, ResolveOptions(variant, resolved));
+    EXPECT_EQ(again.preprocessing, resolved.preprocessing);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
-// The real trunk against Keras's own outputs (tests/golden/vgg16_features.safetensors).
+// Every trunk of the table, with made weights; the real VGG16 against Keras's own outputs
+// (tests/golden/vgg16_features.safetensors).
 #include "core/trunks/trunk.h"
+
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +10,9 @@
 #include <thread>
 
 #include "core/base/safetensors.h"
+#include "core/nn/input_torch.h"
 #include "core/nn/runtime.h"
+#include "core/nn/tensors_torch.h"
 #include "tests/testing/files.h"
 
 namespace graft {
@@ -36,9 +41,8 @@ TEST_F(TrunkTest, FeaturesEqualKerass) {
   ASSERT_OK_AND_ASSIGN(const Safetensors images, Safetensors::Open(testing::Golden("resize.safetensors")));
   ASSERT_OK_AND_ASSIGN(const TensorView pixels, images.Get("resized", DType::kU8, {16, 150, 150, 3}));
   ASSERT_OK_AND_ASSIGN(const Safetensors golden, Safetensors::Open(testing::Golden("vgg16_features.safetensors")));
-  for (const auto& [name, preprocessing] : {std::pair{"rescale", Preprocessing::kRescale},
-                                            {"caffe", Preprocessing::kCaffe},
-                                            {"caffe", Preprocessing::kAuto}}) {
+  for (const auto& [name, preprocessing] :
+       {std::pair{"rescale", Preprocessing::kRescale}, {"caffe", Preprocessing::kCaffe}}) {
     ASSERT_OK_AND_ASSIGN(const TensorView tensor, golden.Get(name, DType::kF32, {16, 4, 4, 512}));
     std::vector<float> expected(static_cast<size_t>(tensor.elements()));
     std::memcpy(expected.data(), tensor.data.data(), tensor.data.size());
@@ -67,6 +71,71 @@ TEST_F(TrunkTest, AnImagesFeaturesDoNotDependOnItsBatch) {
   for (size_t i = 0; i < dimension; ++i) {
     ASSERT_NEAR(together[2 * dimension + i], alone[i], 1e-3) << i;
   }
+}
+
+// What cached features belong to must not be guessed.
+TEST_F(TrunkTest, PreprocessingMustBeResolved) {
+  const std::vector<uint8_t> pixels(32 * 32 * 3);
+  std::vector<float> out(static_cast<size_t>(trunk_->dimension(32)));
+  EXPECT_THAT(trunk_->Extract(pixels, 1, 32, Preprocessing::kAuto, absl::MakeSpan(out)),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("auto")));
+}
+
+// Weights that keep numbers in range: as He et al. start theirs.
+void WriteMadeWeights(const TrunkInfo& trunk, const std::filesystem::path& path) {
+  torch::manual_seed(3);
+  std::vector<NamedTensor> tensors;
+  Shape shape = {trunk.stride, trunk.stride, 3};
+  for (const LayerSpec& layer : trunk.layers()) {
+    for (const ParameterSpec& parameter : layer.Parameters(shape)) {
+      const double scale = parameter.fan_in == 0 ? 0.1 : std::sqrt(2.0 / static_cast<double>(parameter.fan_in));
+      tensors.push_back({layer.FileName(parameter), torch::randn(parameter.shape).mul_(scale)});
+    }
+    shape = layer.Output(shape);
+  }
+  ASSERT_THAT(WriteSafetensors(path, ViewsOf(tensors), {}), IsOk());
+}
+
+TEST(TrunkTableTest, EveryTrunkLoadsComputesWhatItsRowSaysAndStaysAsItIs) {
+  SetTorchThreads(2);
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kWinograd);  // whichever is faster may differ from trunk to trunk
+  for (const TrunkInfo& info : Trunks()) {
+    SCOPED_TRACE(std::string(info.name));
+    const testing::TempDir dir;
+    WriteMadeWeights(info, TrunkFile(dir.path(), info.name));
+    ASSERT_OK_AND_ASSIGN(const auto trunk, Trunk::Load(info.name, dir.path(), "cpu"));
+    EXPECT_EQ(&trunk->info(), &info);
+
+    const auto side = static_cast<int>(2 * info.stride);
+    const torch::Tensor images = torch::randint(256, {2, side, side, 3}, torch::kByte);
+    const absl::Span<const uint8_t> bytes(images.data_ptr<uint8_t>(), static_cast<size_t>(images.numel()));
+    std::vector<float> features(static_cast<size_t>(2 * trunk->dimension(side)));
+    ASSERT_THAT(trunk->Extract(bytes, 2, side, info.preprocessing, absl::MakeSpan(features)), IsOk());
+
+    const torch::Tensor input = InputTensor(bytes, 2, side, info.preprocessing, torch::kCPU);
+    const std::vector<torch::Tensor> taps = trunk->Taps(input);
+    ASSERT_EQ(taps.size(), info.blocks.size());
+    Shape shape = {side, side, 3};
+    for (size_t b = 0; b < taps.size(); ++b) {
+      for (const LayerSpec& layer : info.blocks[b].layers) {
+        shape = layer.Output(shape);
+      }
+      EXPECT_EQ(taps[b].sizes(), (torch::IntArrayRef{2, shape[2], shape[0], shape[1]})) << info.blocks[b].name;
+      EXPECT_FALSE(taps[b].requires_grad()) << info.blocks[b].name;
+    }
+    EXPECT_EQ(shape, FeatureShape(info, side));
+    const torch::Tensor last = trunk->Forward(input);
+    EXPECT_TRUE(last.equal(taps.back()));
+    const torch::Tensor rows = last.permute({0, 2, 3, 1}).contiguous();
+    EXPECT_EQ(absl::MakeConstSpan(rows.data_ptr<float>(), features.size()), absl::MakeConstSpan(features));
+
+    // The same weights give the same fingerprint and the same features; others give others.
+    ASSERT_OK_AND_ASSIGN(const auto again, Trunk::Load(info.name, dir.path(), "cpu"));
+    EXPECT_EQ(again->fingerprint(), trunk->fingerprint());
+    EXPECT_TRUE(again->Forward(input).equal(last));
+    EXPECT_FALSE(trunk->Forward(input + 1).equal(last));
+  }
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
 }
 
 TEST(TrunkFilesTest, MissingWeightsSayHowToGetThem) {

@@ -1,0 +1,49 @@
+// Heads: what is trained, on the features of a trunk or on images themselves. One implementation a kind, in a file of
+// its own and a row of the table in head.cc.
+#ifndef GRAFT_CORE_HEADS_HEAD_H_
+#define GRAFT_CORE_HEADS_HEAD_H_
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/model/artifact.h"
+#include "core/model/heads.h"
+#include "core/train/hooks.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace graft {
+
+struct Examples;
+
+// What inputs are, below: images as InputTensor makes them, or their features, either as a trunk makes them (N x C x H
+// x W in channels_last memory) or as rows (N x numbers, in the order height, width, channels), on the head's device.
+class Head {
+ public:
+  virtual ~Head() = default;
+
+  // Learns; before Load or instead of it. The same plan and examples give the same head, bit by bit, on the same
+  // machine with the same number of threads. Returns a row an epoch, of a head that has such. Ends with a hook's error.
+  virtual absl::StatusOr<std::vector<EpochMetrics>> Fit(const Examples& examples, const TrainHooks& hooks) = 0;
+
+  // One safetensors file, sealed, with all that it has learnt.
+  virtual absl::Status Save(const std::filesystem::path& file) const = 0;
+  // NOT_FOUND, DATA_LOSS; FAILED_PRECONDITION: numbers that aren't finite.
+  virtual absl::Status Load(const std::filesystem::path& file) = 0;
+
+  // Probabilities, N x classes, on the CPU; each row sums to 1. Thread-safe. Throws what LibTorch throws.
+  virtual at::Tensor Predict(const at::Tensor& inputs) const = 0;
+};
+
+// `device` is resolved: "cpu" or "cuda:N". INTERNAL: the plan is of a kind that nobody computes.
+absl::StatusOr<std::unique_ptr<Head>> MakeHead(HeadPlan plan, const std::string& device);
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_HEADS_HEAD_H_

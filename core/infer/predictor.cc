@@ -1,0 +1,75 @@
+#include "core/infer/predictor.h"
+
+#include <torch/torch.h>
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/nn/input_torch.h"
+
+namespace graft {
+namespace {
+
+absl::Status CopyOut(const torch::Tensor& probabilities, absl::Span<float> out) {
+  TORCH_CHECK(static_cast<size_t>(probabilities.numel()) == out.size(), "probabilities don't fit where they are to go");
+  std::memcpy(out.data(), probabilities.const_data_ptr<float>(), out.size() * sizeof(float));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Predictor::Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk,
+                     std::unique_ptr<const Head> head)
+    : description_(std::move(description)),
+      device_(std::move(device)),
+      trunk_(std::move(trunk)),
+      head_(std::move(head)) {}
+
+absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Load(const std::filesystem::path& folder,
+                                                                 const TrunkLoader& load_trunk,
+                                                                 const std::string& device) {
+  GRAFT_ASSIGN_OR_RETURN(ModelDescription description, LoadModel(folder));
+  GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(description.variant));
+  GRAFT_ASSIGN_OR_RETURN(HeadPlan plan,
+                         PlanHead(*variant, description.options, static_cast<int64_t>(description.labels.size())));
+  std::shared_ptr<const Trunk> trunk;
+  if (variant->trunk != nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(trunk, load_trunk(variant->trunk->name));
+    if (trunk->fingerprint() != description.trunk_fingerprint) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("model ", description.name, "@", description.version, " was trained on other ",
+                       variant->trunk->name, " weights than this server has; restore them or train it again"));
+    }
+  }
+  GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<Head> head, MakeHead(std::move(plan), device));
+  GRAFT_RETURN_IF_ERROR(CatchExceptions("loading the model", [&] { return head->Load(WeightsFile(folder)); }));
+  return std::shared_ptr<const Predictor>(
+      new Predictor(std::move(description), device, std::move(trunk), std::move(head)));
+}
+
+int Predictor::image_size() const { return description_.options.image_size; }
+Interpolation Predictor::interpolation() const { return description_.options.interpolation; }
+std::vector<int64_t> Predictor::output_shape() const { return {static_cast<int64_t>(description_.labels.size())}; }
+
+absl::Status Predictor::Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const {
+  return CatchExceptions("classifying", [&]() -> absl::Status {
+    const c10::InferenceMode inference;
+    const torch::Tensor input =
+        InputTensor(images, count, image_size(), description_.options.preprocessing, torch::Device(device_));
+    return CopyOut(head_->Predict(trunk_ == nullptr ? input : trunk_->Forward(input)), out);
+  });
+}
+
+absl::Status Predictor::RunOnFeatures(absl::Span<const float> features, int64_t count, absl::Span<float> out) const {
+  return CatchExceptions("classifying", [&]() -> absl::Status {
+    const c10::InferenceMode inference;
+    const torch::Tensor input =
+        torch::from_blob(const_cast<float*>(features.data()), {count, static_cast<int64_t>(features.size()) / count})
+            .to(torch::Device(device_));
+    return CopyOut(head_->Predict(input), out);
+  });
+}
+
+}  // namespace graft

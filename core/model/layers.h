@@ -1,0 +1,125 @@
+// The layers that networks are made of, as data: what each makes of an input's shape and which parameters it has, each
+// said once. Layer tables are printed from these functions, and core/nn, where each layer has a file that says how it
+// computes, makes its tensors by the same ones.
+//
+// A new layer is a struct here, its two functions in layers.cc, its place in LayerSpec's variant, and MakeLayer for it
+// in a file of core/nn; the compiler finds what is missing.
+#ifndef GRAFT_CORE_MODEL_LAYERS_H_
+#define GRAFT_CORE_MODEL_LAYERS_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace graft {
+
+// Of one image, channels last: height, width, channels. Of a row of numbers: their count.
+using Shape = std::vector<int64_t>;
+int64_t ElementCount(const Shape& shape);
+// "4x4x512".
+std::string ShapeText(const Shape& shape);
+
+// What follows a layer's sum.
+enum class Activation { kNone, kRelu };
+
+// A square window that slides over height and width in the same way. Unequal paddings make TensorFlow's SAME.
+struct Window {
+  int64_t size = 1;
+  int64_t stride = 1;
+  int64_t pad_before = 0;  // above and on the left
+  int64_t pad_after = 0;   // below and on the right
+
+  // How often it fits into a side of `inputs`; 0 when it doesn't.
+  int64_t Outputs(int64_t inputs) const;
+  bool operator==(const Window& other) const = default;
+};
+
+// A tensor that training changes.
+struct ParameterSpec {
+  absl::string_view name;  // "weight", "bias"
+  Shape shape;             // as LibTorch has it
+  // Keras's default, Glorot-uniform: evenly in +-sqrt(6 / (fan_in + fan_out)). Both 0: the tensor starts as zeros.
+  int64_t fan_in = 0;
+  int64_t fan_out = 0;
+};
+
+struct Conv2D {
+  static constexpr absl::string_view kType = "Conv2D";
+  int64_t filters = 0;
+  Window window = {3, 1, 0, 0};
+  Activation activation = Activation::kRelu;
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+struct MaxPool2D {
+  static constexpr absl::string_view kType = "MaxPooling2D";
+  Window window = {2, 2, 0, 0};
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+// In the order height, width, channels, as Keras flattens. What is flat already stays as it is.
+struct Flatten {
+  static constexpr absl::string_view kType = "Flatten";
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+// Takes a row of numbers.
+struct Dense {
+  static constexpr absl::string_view kType = "Dense";
+  int64_t units = 0;
+  Activation activation = Activation::kRelu;
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+// While a network trains, each number becomes 0 with probability `rate`, and the others grow by 1 / (1 - rate).
+struct Dropout {
+  static constexpr absl::string_view kType = "Dropout";
+  double rate = 0;
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+// A layer of a network.
+struct LayerSpec {
+  std::string name;
+  std::variant<Conv2D, MaxPool2D, Flatten, Dense, Dropout> layer;
+  // What its tensors are called in files, before ".weight" and ".bias"; empty: as the layer.
+  std::string file_name = {};
+  bool trainable = true;
+
+  absl::string_view type() const;
+  // "conv2d_1.weight": what a file calls this parameter.
+  std::string FileName(const ParameterSpec& parameter) const;
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+// A row of the table that Keras prints for a model.
+struct LayerInfo {
+  std::string name;
+  std::string type;
+  Shape output_shape;  // of one image
+  int64_t parameters = 0;
+  bool trainable = false;
+};
+
+// INVALID_ARGUMENT when nothing is left of the input (image_size too small).
+absl::StatusOr<std::vector<LayerInfo>> DescribeLayers(absl::Span<const LayerSpec> layers, const Shape& input);
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_MODEL_LAYERS_H_

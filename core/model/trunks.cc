@@ -1,0 +1,99 @@
+#include "core/model/trunks.h"
+
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/status.h"
+
+namespace graft {
+namespace {
+
+// VGG16's five blocks (Simonyan and Zisserman, 2014, configuration D). Files name layers as torchvision does:
+// features.N, where N counts convolutions, their ReLUs and the pools.
+std::vector<TrunkBlock> Vgg16Blocks() {
+  struct Size {
+    int convolutions;
+    int64_t filters;
+  };
+  std::vector<TrunkBlock> blocks;
+  int n = 0;
+  for (const Size& size : {Size{2, 64}, {2, 128}, {3, 256}, {3, 512}, {3, 512}}) {
+    TrunkBlock block;
+    block.name = absl::StrCat("block", blocks.size() + 1);
+    for (int c = 1; c <= size.convolutions; ++c) {
+      block.layers.push_back({absl::StrCat(block.name, "_conv", c), Conv2D{size.filters, {3, 1, 1, 1}},
+                              absl::StrCat("features.", n), false});
+      n += 2;  // its ReLU
+    }
+    block.layers.push_back({absl::StrCat(block.name, "_pool"), MaxPool2D{}, "", false});
+    ++n;
+    blocks.push_back(std::move(block));
+  }
+  return blocks;
+}
+
+}  // namespace
+
+absl::Span<const TrunkInfo> Trunks() {
+  static const auto* const kTrunks =
+      new std::vector<TrunkInfo>{{"vgg16", "sequence", Preprocessing::kCaffe, Vgg16Blocks(), 14'714'688, 32}};
+  return *kTrunks;
+}
+
+const TrunkInfo& DefaultTrunk() { return Trunks().front(); }
+
+absl::StatusOr<const TrunkInfo*> FindTrunk(absl::string_view name) {
+  for (const TrunkInfo& trunk : Trunks()) {
+    if (trunk.name == name) {
+      return &trunk;
+    }
+  }
+  return absl::NotFoundError(absl::StrCat("trunk: there is no '", name, "'; use one of ", TrunkNames()));
+}
+
+std::string TrunkNames() {
+  return absl::StrJoin(Trunks(), ", ",
+                       [](std::string* out, const TrunkInfo& trunk) { absl::StrAppend(out, trunk.name); });
+}
+
+std::vector<LayerSpec> TrunkInfo::layers() const {
+  std::vector<LayerSpec> all;
+  for (const TrunkBlock& block : blocks) {
+    all.insert(all.end(), block.layers.begin(), block.layers.end());
+  }
+  return all;
+}
+
+Shape FeatureShape(const TrunkInfo& trunk, int image_size) {
+  Shape shape = {image_size, image_size, 3};
+  for (const TrunkBlock& block : trunk.blocks) {
+    for (const LayerSpec& layer : block.layers) {
+      shape = layer.Output(shape);
+    }
+  }
+  return shape;
+}
+
+Preprocessing ResolvePreprocessing(Preprocessing preprocessing, const TrunkInfo* trunk) {
+  if (preprocessing != Preprocessing::kAuto) {
+    return preprocessing;
+  }
+  return trunk == nullptr ? Preprocessing::kRescale : trunk->preprocessing;
+}
+
+std::filesystem::path TrunkFile(const std::filesystem::path& weights_dir, absl::string_view name) {
+  return weights_dir / absl::StrCat(name, ".safetensors");
+}
+
+absl::Status CheckTrunkWeights(const std::filesystem::path& weights_dir, absl::string_view name) {
+  std::error_code error;
+  if (std::filesystem::exists(TrunkFile(weights_dir, name), error)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the weights of ", name, " are missing: ", TrunkFile(weights_dir, name).string(),
+      " isn't there. Run deploy/fetch-weights --out ", weights_dir.string(), ", or start graftd with --weights-dir"));
+}
+
+}  // namespace graft

@@ -1,0 +1,58 @@
+// The one table of pretrained trunks, and where their weights lie. How a trunk computes is in core/trunks.
+#ifndef GRAFT_CORE_MODEL_TRUNKS_H_
+#define GRAFT_CORE_MODEL_TRUNKS_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/model/layers.h"
+#include "core/model/options.h"
+
+namespace graft {
+
+// A stage of a trunk: what is unfrozen, and tapped, as a whole.
+struct TrunkBlock {
+  std::string name;
+  std::vector<LayerSpec> layers;  // frozen; named in files as the weights' publisher does
+};
+
+struct TrunkInfo {
+  absl::string_view name;          // also its weights' file: NAME.safetensors
+  absl::string_view architecture;  // who computes it: a row of the table in core/trunks/trunk.cc
+  Preprocessing preprocessing;     // what its weights were trained with
+  std::vector<TrunkBlock> blocks;  // in the order in which they run
+  int64_t parameters;
+  int64_t stride;  // pixels of input per pixel of output
+
+  // Those of all blocks.
+  std::vector<LayerSpec> layers() const;
+};
+
+absl::Span<const TrunkInfo> Trunks();
+// The one that is meant when nobody names any.
+const TrunkInfo& DefaultTrunk();
+// NOT_FOUND; the message lists the trunks that there are.
+absl::StatusOr<const TrunkInfo*> FindTrunk(absl::string_view name);
+// "vgg16, resnet50", for messages.
+std::string TrunkNames();
+
+// What a trunk makes of an image: height, width, channels.
+Shape FeatureShape(const TrunkInfo& trunk, int image_size);
+
+// What `auto` stands for; `trunk` may be null.
+Preprocessing ResolvePreprocessing(Preprocessing preprocessing, const TrunkInfo* trunk);
+
+// The file that holds a trunk's weights.
+std::filesystem::path TrunkFile(const std::filesystem::path& weights_dir, absl::string_view name);
+// Whether that file is there; FAILED_PRECONDITION that says how to get it. Who loads it finds out whether it is whole.
+absl::Status CheckTrunkWeights(const std::filesystem::path& weights_dir, absl::string_view name);
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_MODEL_TRUNKS_H_

@@ -1,0 +1,48 @@
+// A layer at work. Only core's own .cc files include this.
+#ifndef GRAFT_CORE_NN_LAYER_TORCH_H_
+#define GRAFT_CORE_NN_LAYER_TORCH_H_
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/model/layers.h"
+
+namespace graft {
+
+// How a network runs this time.
+struct Pass {
+  bool training = false;    // dropout drops
+  at::Generator generator;  // what it drops is drawn from; needed when training
+};
+
+// Thread-safe while nobody trains it: Forward only reads, but for what it keeps of its weights to be quicker.
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  // Images: N x C x H x W in channels_last memory, and so the result; rows: N x numbers.
+  virtual torch::Tensor Forward(const torch::Tensor& x, const Pass& pass) const = 0;
+
+  // Whether this layer does from now on what `next`, the one behind it, would do; then that isn't made.
+  virtual bool Fuse(const LayerSpec& /*next*/) { return false; }
+};
+
+// One for each kind of layer, in its own file. `parameters` are those of LayerSpec::Parameters, in its order, and
+// shared with the caller, who may train them.
+std::unique_ptr<Layer> MakeLayer(const Conv2D& spec, std::vector<torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, std::vector<torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Flatten& spec, std::vector<torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Dense& spec, std::vector<torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Dropout& spec, std::vector<torch::Tensor> parameters);
+
+// LibTorch pads both ends alike. Of a window that doesn't: `x` with its padding laid around it in `value`s, and 0; of
+// others `x` as it is, and what LibTorch's operator is to pad with.
+std::pair<torch::Tensor, int64_t> PadUnevenly(const torch::Tensor& x, const Window& window, double value);
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_NN_LAYER_TORCH_H_

@@ -1,0 +1,128 @@
+#include "core/nn/network_torch.h"
+
+#include <ATen/autocast_mode.h>
+
+#include <cmath>
+#include <utility>
+
+#include "core/base/status.h"
+#include "core/nn/tensors_torch.h"
+
+namespace graft {
+namespace {
+
+// LibTorch's autocast, on while this lives.
+class Autocast {
+ public:
+  Autocast(bool on, const torch::Device& device) : on_(on), type_(device.type()) {
+    if (on_) {
+      at::autocast::increment_nesting();
+      was_enabled_ = at::autocast::is_autocast_enabled(type_);
+      was_type_ = at::autocast::get_autocast_dtype(type_);
+      at::autocast::set_autocast_enabled(type_, true);
+      at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
+    }
+  }
+  ~Autocast() {
+    if (on_) {
+      at::autocast::set_autocast_dtype(type_, was_type_);
+      at::autocast::set_autocast_enabled(type_, was_enabled_);
+      if (at::autocast::decrement_nesting() == 0) {
+        at::autocast::clear_cache();
+      }
+    }
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  const bool on_;
+  const at::DeviceType type_;
+  bool was_enabled_ = false;
+  at::ScalarType was_type_ = torch::kBFloat16;
+};
+
+}  // namespace
+
+Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const torch::Device& device) {
+  Shape shape = input;
+  Layer* before = nullptr;
+  for (const LayerSpec& spec : layers) {
+    std::vector<torch::Tensor> tensors;
+    for (const ParameterSpec& parameter : spec.Parameters(shape)) {
+      const bool filter = parameter.shape.size() == 4;
+      torch::Tensor tensor =
+          torch::empty(parameter.shape, torch::TensorOptions().device(device).memory_format(
+                                            filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
+      tensor.set_requires_grad(spec.trainable);
+      tensors.push_back(tensor);
+      parameters_.push_back({spec.FileName(parameter), std::move(tensor), parameter.fan_in, parameter.fan_out});
+    }
+    shape = spec.Output(shape);
+    if (before != nullptr && before->Fuse(spec)) {
+      continue;
+    }
+    layers_.push_back(std::visit([&](const auto& layer) { return MakeLayer(layer, std::move(tensors)); }, spec.layer));
+    before = layers_.back().get();
+  }
+}
+
+void Network::Initialize(at::Generator generator) {
+  const torch::NoGradGuard no_grad;
+  for (Parameter& parameter : parameters_) {
+    const int64_t fans = parameter.fan_in + parameter.fan_out;
+    if (fans == 0) {
+      parameter.tensor.zero_();
+    } else {
+      // On the CPU and in LibTorch's order, whatever the device and the memory's order are.
+      const double limit = std::sqrt(6.0 / static_cast<double>(fans));
+      parameter.tensor.copy_(torch::empty(parameter.tensor.sizes()).uniform_(-limit, limit, generator));
+    }
+  }
+}
+
+torch::Tensor Network::Forward(torch::Tensor x, const Pass& pass, Precision precision) const {
+  const Autocast autocast(precision == Precision::kBfloat16, x.device());
+  for (const auto& layer : layers_) {
+    x = layer->Forward(x, pass);
+  }
+  return x.to(torch::kFloat);
+}
+
+absl::Status Network::Load(const Safetensors& file) {
+  for (Parameter& parameter : parameters_) {
+    const auto sizes = parameter.tensor.sizes();
+    GRAFT_ASSIGN_OR_RETURN(const TensorView view,
+                           file.Get(parameter.name, DType::kF32, absl::MakeConstSpan(sizes.data(), sizes.size())));
+    if (!torch::isfinite(TensorOf(view)).all().item<bool>()) {
+      return absl::FailedPreconditionError(absl::StrCat("tensor ", parameter.name, " holds NaN or infinite weights"));
+    }
+    const torch::NoGradGuard no_grad;
+    parameter.tensor.copy_(TensorOf(view));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Network::Save(const std::filesystem::path& path) const {
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& parameter : parameters_) {
+    tensors.push_back({parameter.name, parameter.tensor.detach().cpu().contiguous()});
+  }
+  return WriteSafetensors(path, ViewsOf(tensors), {{"format", "pt"}});
+}
+
+std::vector<NamedTensor> Network::parameters() const {
+  std::vector<NamedTensor> named;
+  for (const Parameter& parameter : parameters_) {
+    named.push_back({parameter.name, parameter.tensor});
+  }
+  return named;
+}
+
+void Network::ZeroGradients() {
+  for (Parameter& parameter : parameters_) {
+    parameter.tensor.mutable_grad().reset();
+  }
+}
+
+}  // namespace graft

@@ -1,0 +1,58 @@
+// A stack of layers, built from their specs. Only core's own .cc files include this.
+#ifndef GRAFT_CORE_NN_NETWORK_TORCH_H_
+#define GRAFT_CORE_NN_NETWORK_TORCH_H_
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/base/safetensors.h"
+#include "core/model/layers.h"
+#include "core/model/options.h"
+#include "core/nn/layer_torch.h"
+#include "core/nn/tensors_torch.h"
+
+namespace graft {
+
+// Thread-safe while nobody trains it: Forward only reads.
+class Network {
+ public:
+  // Its weights are undefined until Initialize or Load. Those of layers that aren't trainable take no gradient.
+  Network(const std::vector<LayerSpec>& layers, const Shape& input, const torch::Device& device);
+
+  // Glorot-uniform weights and zero biases, as Keras's, drawn from a generator of the CPU.
+  void Initialize(at::Generator generator);
+
+  // Input: N x C x H x W floats in channels_last memory, or N x numbers for a stack that starts with Flatten or Dense.
+  // Output, float32: logits, N x outputs; without a dense layer, N x C x H x W in channels_last.
+  // With kBfloat16, convolutions and dense layers compute in that, under LibTorch's autocast.
+  torch::Tensor Forward(torch::Tensor x, const Pass& pass = {}, Precision precision = Precision::kFloat32) const;
+
+  // Names in files: "conv2d_1.weight" (OIHW), "dense_1.weight" (outputs x inputs), "dense_1.bias", unless a layer says
+  // otherwise. DATA_LOSS: a tensor is missing or of another shape; FAILED_PRECONDITION: it isn't finite.
+  absl::Status Load(const Safetensors& file);
+  // All weights, in the order of the layers; sealed.
+  absl::Status Save(const std::filesystem::path& path) const;
+
+  // The weights themselves, in the order of the layers, under their names in files.
+  std::vector<NamedTensor> parameters() const;
+  void ZeroGradients();
+
+ private:
+  struct Parameter {
+    std::string name;
+    torch::Tensor tensor;
+    int64_t fan_in;
+    int64_t fan_out;
+  };
+  std::vector<std::unique_ptr<Layer>> layers_;  // fewer than specs where one does another's work
+  std::vector<Parameter> parameters_;
+};
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_NN_NETWORK_TORCH_H_

@@ -1,0 +1,31 @@
+// What a training tells its caller while it runs.
+#ifndef GRAFT_CORE_TRAIN_HOOKS_H_
+#define GRAFT_CORE_TRAIN_HOOKS_H_
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "core/base/progress.h"
+#include "core/model/artifact.h"
+
+namespace graft {
+
+struct StepUpdate {
+  int epoch = 0;
+  int step = 0;  // from 1, within the epoch
+  int steps = 0;
+  int images = 0;
+  double loss = 0;  // mean over the step's images
+  double accuracy = 0;
+};
+
+// Anything but OK ends the training, which then returns it. Called from the training thread: must be quick.
+struct TrainHooks {
+  ProgressFn on_progress;  // decoding, features, validation
+  std::function<absl::Status(const StepUpdate&)> on_step;
+  std::function<absl::Status(const EpochMetrics&)> on_epoch;
+};
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_TRAIN_HOOKS_H_

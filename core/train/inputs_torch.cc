@@ -1,0 +1,142 @@
+#include "core/train/inputs_torch.h"
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "core/base/parallel.h"
+#include "core/data/augment.h"
+#include "core/nn/input_torch.h"
+#include "core/train/meter.h"
+
+namespace graft {
+namespace {
+
+// One number of several, so that neighbours, such as seed 42's image 1 and seed 43's image 0, have nothing in common:
+// the finalizer of Steele, Lea and Flood's SplitMix (2014).
+uint64_t MixSeeds(std::initializer_list<uint64_t> seeds) {
+  uint64_t mixed = 0;
+  for (const uint64_t seed : seeds) {
+    mixed += seed + 0x9E3779B97F4A7C15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
+    mixed ^= mixed >> 31;
+  }
+  return mixed;
+}
+
+class ImageInputs : public Inputs {
+ public:
+  ImageInputs(std::shared_ptr<const PackedImages> images, const TrainingOptions& options)
+      : images_(std::move(images)), options_(options), device_(options.device) {}
+
+  torch::Tensor Gather(absl::Span<const int64_t> rows, int epoch) const override {
+    const int64_t side = images_->image_size();
+    const int64_t floats = side * side * 3;
+    torch::Tensor x = torch::empty({static_cast<int64_t>(rows.size()), side, side, 3});
+    auto* const out = x.data_ptr<float>();
+    ParallelFor(static_cast<int64_t>(rows.size()), options_.threads, [&](int64_t i) {
+      const int64_t row = rows[static_cast<size_t>(i)];
+      float* const pixels = out + i * floats;
+      if (epoch > 0 && options_.augmentation.any()) {
+        // Of the image and the epoch alone: the order and the number of threads don't matter.
+        const uint64_t seed = MixSeeds({options_.seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(row)});
+        const auto span = absl::MakeSpan(pixels, static_cast<size_t>(floats));
+        ApplyChange(DrawChange(options_.augmentation, side, seed), images_->image(row), side, span);
+        PreparePixels(absl::Span<const float>(span), options_.preprocessing, pixels);
+      } else {
+        PreparePixels(images_->image(row), options_.preprocessing, pixels);
+      }
+    });
+    return x.permute({0, 3, 1, 2}).to(device_);
+  }
+
+ private:
+  const std::shared_ptr<const PackedImages> images_;
+  const TrainingOptions options_;
+  const torch::Device device_;
+};
+
+class FeatureInputs : public Inputs {
+ public:
+  FeatureInputs(std::shared_ptr<const Features> features, const torch::Device& device)
+      : features_(std::move(features)), device_(device) {}
+
+  // Copies and nothing more: LibTorch's index_select would start a pool of threads for each thread that calls it.
+  torch::Tensor Gather(absl::Span<const int64_t> rows, int /*epoch*/) const override {
+    const int64_t dimension = features_->dimension();
+    torch::Tensor x = torch::empty({static_cast<int64_t>(rows.size()), dimension});
+    float* out = x.data_ptr<float>();
+    for (const int64_t row : rows) {
+      const float* const values = features_->values().data() + row * dimension;
+      out = std::copy(values, values + dimension, out);
+    }
+    return x.to(device_);
+  }
+
+ private:
+  const std::shared_ptr<const Features> features_;
+  const torch::Device device_;
+};
+
+}  // namespace
+
+std::unique_ptr<Inputs> MakeImageInputs(std::shared_ptr<const PackedImages> images, const TrainingOptions& options) {
+  return std::make_unique<ImageInputs>(std::move(images), options);
+}
+
+std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options) {
+  return std::make_unique<FeatureInputs>(std::move(features), torch::Device(options.device));
+}
+
+torch::Tensor Examples::Labels(absl::Span<const int64_t> rows) const {
+  torch::Tensor tensor = torch::empty({static_cast<int64_t>(rows.size())}, torch::kLong);
+  std::transform(rows.begin(), rows.end(), tensor.data_ptr<int64_t>(),
+                 [&](int64_t row) { return labels[static_cast<size_t>(row)]; });
+  return tensor.to(device);
+}
+
+Examples MakeExamples(const Manifest& manifest, std::unique_ptr<const Inputs> inputs, const torch::Device& device) {
+  Examples examples;
+  examples.inputs = std::move(inputs);
+  examples.device = device;
+  examples.fingerprint = manifest.fingerprint;
+  for (size_t i = 0; i < manifest.entries.size(); ++i) {
+    const ManifestEntry& entry = manifest.entries[i];
+    examples.labels.push_back(entry.label);
+    if (entry.part == Part::kTrain) {
+      examples.train.push_back(static_cast<int64_t>(i));
+    } else if (entry.part == Part::kValidation) {
+      examples.validation.push_back(static_cast<int64_t>(i));
+    }
+  }
+  return examples;
+}
+
+Batches::Batches(const Inputs& inputs, absl::Span<const int64_t> rows, size_t batch_size, int epoch, double* waited)
+    : inputs_(inputs), rows_(rows), batch_size_(batch_size), epoch_(epoch), waited_(waited) {
+  Prefetch();
+}
+
+std::pair<absl::Span<const int64_t>, torch::Tensor> Batches::Next() {
+  if (!next_.valid()) {
+    return {};
+  }
+  torch::Tensor x;
+  {
+    const Stopwatch watch(waited_);
+    x = next_.get();
+  }
+  const absl::Span<const int64_t> batch = rows_.subspan(at_, batch_size_);
+  at_ += batch.size();
+  Prefetch();
+  return {batch, std::move(x)};
+}
+
+void Batches::Prefetch() {
+  if (at_ < rows_.size()) {
+    next_ = std::async(std::launch::async,
+                       [this, batch = rows_.subspan(at_, batch_size_)] { return inputs_.Gather(batch, epoch_); });
+  }
+}
+
+}  // namespace graft

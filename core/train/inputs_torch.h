@@ -1,0 +1,73 @@
+// What a head learns from: the images of a data set or their features, with their labels, in batches. Only core's own
+// .cc files include this.
+#ifndef GRAFT_CORE_TRAIN_INPUTS_TORCH_H_
+#define GRAFT_CORE_TRAIN_INPUTS_TORCH_H_
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/data/manifest.h"
+#include "core/data/packed_images.h"
+#include "core/model/options.h"
+#include "core/train/features.h"
+
+namespace graft {
+
+// Rows by their index in the manifest.
+class Inputs {
+ public:
+  virtual ~Inputs() = default;
+  // Images: N x 3 x side x side, prepared, in channels_last memory; features: N x dimension. The same arguments give
+  // the same tensor. Called from one thread at a time, not always the same one. epoch: 0 where nothing is to be
+  // augmented.
+  virtual torch::Tensor Gather(absl::Span<const int64_t> rows, int epoch) const = 0;
+};
+
+// Of the options: augmentation and its seed, preprocessing (resolved), device (resolved) and threads.
+std::unique_ptr<Inputs> MakeImageInputs(std::shared_ptr<const PackedImages> images, const TrainingOptions& options);
+std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options);
+
+struct Examples {
+  std::unique_ptr<const Inputs> inputs;
+  torch::Device device = torch::kCPU;  // where inputs and labels are wanted
+  std::vector<int64_t> labels;         // of every row
+  std::vector<int64_t> train;          // rows of the training part
+  std::vector<int64_t> validation;
+  std::string fingerprint;  // of the data set
+
+  torch::Tensor Labels(absl::Span<const int64_t> rows) const;
+};
+
+Examples MakeExamples(const Manifest& manifest, std::unique_ptr<const Inputs> inputs, const torch::Device& device);
+
+// The batches of one pass over `rows`, each gathered on another thread while the network works on the one before.
+class Batches {
+ public:
+  // All but batch_size and epoch outlive it. Seconds that Next() has waited are added to `waited`.
+  Batches(const Inputs& inputs, absl::Span<const int64_t> rows, size_t batch_size, int epoch, double* waited);
+
+  // Rows and inputs of the next batch; no rows: none is left.
+  std::pair<absl::Span<const int64_t>, torch::Tensor> Next();
+
+ private:
+  void Prefetch();
+
+  const Inputs& inputs_;
+  const absl::Span<const int64_t> rows_;
+  const size_t batch_size_;
+  const int epoch_;
+  double* const waited_;
+  size_t at_ = 0;
+  std::future<torch::Tensor> next_;  // last: it uses the others until it has ended
+};
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_TRAIN_INPUTS_TORCH_H_

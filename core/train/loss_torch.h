@@ -1,0 +1,22 @@
+// What a classifier's logits mean. One output: the sigmoid of the second of two classes; more: a softmax over classes.
+// Only core's own .cc files include this.
+#ifndef GRAFT_CORE_TRAIN_LOSS_TORCH_H_
+#define GRAFT_CORE_TRAIN_LOSS_TORCH_H_
+
+#include <torch/torch.h>
+
+namespace graft {
+
+struct BatchScore {
+  torch::Tensor loss;  // mean cross-entropy over the batch, a scalar
+  double correct = 0;  // right answers
+};
+// logits: N x outputs; labels: N class indices, int64.
+BatchScore Score(const torch::Tensor& logits, const torch::Tensor& labels);
+
+// N x classes, on the CPU; each row sums to 1.
+torch::Tensor Probabilities(const torch::Tensor& logits);
+
+}  // namespace graft
+
+#endif  // GRAFT_CORE_TRAIN_LOSS_TORCH_H_

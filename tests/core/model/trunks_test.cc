@@ -1,0 +1,73 @@
+// The table of trunks, row by row, and their weights' files.
+#include "core/model/trunks.h"
+
+#include <set>
+
+#include "tests/testing/files.h"
+
+namespace graft {
+namespace {
+
+using ::graft::testing::IsOk;
+using ::graft::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(TrunksTest, EveryRowIsWhatItClaims) {
+  for (const TrunkInfo& trunk : Trunks()) {
+    SCOPED_TRACE(std::string(trunk.name));
+    EXPECT_NE(trunk.preprocessing, Preprocessing::kAuto);
+    constexpr int kSide = 224;
+    ASSERT_OK_AND_ASSIGN(const auto layers, DescribeLayers(trunk.layers(), {kSide, kSide, 3}));
+    int64_t parameters = 0;
+    std::set<std::string> names;
+    for (const LayerInfo& layer : layers) {
+      parameters += layer.parameters;
+      EXPECT_FALSE(layer.trainable) << layer.name;
+      EXPECT_TRUE(names.insert(layer.name).second) << layer.name << " comes twice";
+    }
+    EXPECT_EQ(parameters, trunk.parameters);
+    EXPECT_EQ(layers.back().output_shape, FeatureShape(trunk, kSide));
+    EXPECT_EQ(FeatureShape(trunk, kSide)[0], kSide / trunk.stride);
+    ASSERT_OK_AND_ASSIGN(const TrunkInfo* found, FindTrunk(trunk.name));
+    EXPECT_EQ(found, &trunk);
+    EXPECT_THAT(TrunkNames(), HasSubstr(std::string(trunk.name)));
+  }
+}
+
+TEST(TrunksTest, Vgg16sFeaturesAreTheReferences) {
+  ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk("vgg16"));
+  EXPECT_EQ(FeatureShape(*trunk, 150), (Shape{4, 4, 512}));
+  EXPECT_EQ(FeatureShape(*trunk, 224), (Shape{7, 7, 512}));
+  // torchvision's names, of the first layer of each block.
+  std::vector<std::string> names;
+  for (const TrunkBlock& block : trunk->blocks) {
+    names.push_back(block.layers.front().file_name);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"features.0", "features.5", "features.10", "features.17", "features.24"}));
+}
+
+TEST(TrunksTest, UnknownNamesListTheKnownOnes) {
+  EXPECT_THAT(FindTrunk("resnet"),
+              StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("resnet"), HasSubstr("vgg16"))));
+}
+
+TEST(TrunksTest, AutoIsWhatTheTrunkWasTrainedWith) {
+  EXPECT_EQ(ResolvePreprocessing(Preprocessing::kAuto, *FindTrunk("vgg16")), Preprocessing::kCaffe);
+  EXPECT_EQ(ResolvePreprocessing(Preprocessing::kAuto, nullptr), Preprocessing::kRescale);
+  EXPECT_EQ(ResolvePreprocessing(Preprocessing::kTorchvision, *FindTrunk("vgg16")), Preprocessing::kTorchvision);
+}
+
+TEST(TrunksTest, MissingWeightsSayWhereTheyAreExpectedAndHowToGetThem) {
+  const testing::TempDir dir;
+  const std::string name(DefaultTrunk().name);
+  EXPECT_THAT(CheckTrunkWeights(dir.path(), name),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr(TrunkFile(dir.path(), name).string()),
+                             HasSubstr("deploy/fetch-weights --out " + dir.path().string()))));
+  testing::WriteText(TrunkFile(dir.path(), name), "weights");
+  EXPECT_THAT(CheckTrunkWeights(dir.path(), name), IsOk());
+}
+
+}  // namespace
+}  // namespace graft

@@ -1,0 +1,286 @@
+// A training that is left at any step, kept in a file and taken up by another session, ends as if it had never stopped.
+#include <cmath>
+
+#include "core/nn/runtime.h"
+#include "core/train/loss_torch.h"
+#include "core/train/session_torch.h"
+#include "tests/testing/files.h"
+#include "tests/testing/pictures.h"
+
+namespace graft {
+namespace {
+
+using ::graft::testing::IsOk;
+using ::graft::testing::StatusIs;
+using ::testing::HasSubstr;
+
+constexpr int kEpochs = 3;
+constexpr int kBatch = 8;
+constexpr int kSide = 16;
+const std::vector<std::string>& Labels() {
+  static const std::vector<std::string> labels = {"blue", "green", "red"};
+  return labels;
+}
+
+absl::Status Nothing(const ProgressUpdate&) { return absl::OkStatus(); }
+
+TrainHooks QuietHooks() {
+  return {&Nothing, [](const StepUpdate&) { return absl::OkStatus(); },
+          [](const EpochMetrics&) { return absl::OkStatus(); }};
+}
+
+TrainHooks StopAfter(int epoch, int step) {
+  TrainHooks hooks = QuietHooks();
+  hooks.on_step = [=](const StepUpdate& update) {
+    return update.epoch == epoch && update.step == step ? absl::CancelledError("stop here") : absl::OkStatus();
+  };
+  return hooks;
+}
+
+// Rows of numbers, without a data set.
+class MadeInputs : public Inputs {
+ public:
+  MadeInputs(int64_t count, int64_t dimension) {
+    torch::manual_seed(11);
+    rows_ = torch::randn({count, dimension});
+  }
+  torch::Tensor Gather(absl::Span<const int64_t> rows, int /*epoch*/) const override {
+    std::vector<torch::Tensor> picked;
+    for (const int64_t row : rows) {
+      picked.push_back(rows_[row]);
+    }
+    return torch::stack(picked);
+  }
+
+ private:
+  torch::Tensor rows_;
+};
+
+class SessionTest : public ::testing::TestWithParam<OptimizerKind> {
+ protected:
+  static void SetUpTestSuite() {
+    SetTorchThreads(2);
+    SetConvolutionAlgorithm(ConvolutionAlgorithm::kWinograd);
+    dir_ = new testing::TempDir;
+    ASSERT_OK_AND_ASSIGN(Manifest manifest, testing::MakePictures(dir_->path(), Labels(), 18));
+    manifest_ = new Manifest(std::move(manifest));
+  }
+  static void TearDownTestSuite() {
+    SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
+    delete manifest_;
+    delete dir_;
+  }
+
+  static TrainingOptions Options() {
+    TrainingOptions options;
+    options.epochs = kEpochs;
+    options.batch_size = kBatch;
+    options.optimizer = GetParam();
+    options.momentum = 0.9;
+    options.weight_decay = 0.01;
+    options.learning_rate = 1e-2;
+    options.image_size = kSide;
+    options.preprocessing = Preprocessing::kRescale;
+    options.device = "cpu";
+    options.threads = 2;
+    return options;
+  }
+
+  // What a test trains, and how: a network of a few thousand weights with dropout.
+  struct Subject {
+    TrainingOptions options;
+    std::vector<LayerSpec> layers;
+    Shape input;
+    Examples examples;
+
+    Network NewNetwork() const { return Network(layers, input, torch::kCPU); }
+    at::Generator Start(Network* network, uint64_t seed) const {
+      at::Generator generator = NewGenerator(torch::kCPU, seed);
+      network->Initialize(generator);
+      return generator;
+    }
+  };
+
+  static Subject Images() {
+    Subject subject;
+    subject.options = Options();
+    subject.options.augmentation.rotation = 30;
+    subject.options.augmentation.zoom = 0.2;
+    subject.options.augmentation.flip = true;
+    subject.layers = {{"conv", Conv2D{8}},  {"pool", MaxPool2D{}},     {"flatten", Flatten{}},
+                      {"dense", Dense{16}}, {"dropout", Dropout{0.3}}, {"output", Dense{3, Activation::kNone}}};
+    subject.input = {kSide, kSide, 3};
+    auto images =
+        PackedImages::OpenOrBuild(dir_->path() / "dataset", *manifest_, kSide, Interpolation::kBilinear, 2, &Nothing);
+    subject.examples = MakeExamples(*manifest_, MakeImageInputs(images.value(), subject.options), torch::kCPU);
+    return subject;
+  }
+
+  static Subject Rows() {
+    Subject subject;
+    subject.options = Options();
+    subject.layers = {{"dense", Dense{24}}, {"dropout", Dropout{0.5}}, {"output", Dense{3, Activation::kNone}}};
+    subject.input = {20};
+    subject.examples =
+        MakeExamples(*manifest_, std::make_unique<MadeInputs>(manifest_->entries.size(), 20), torch::kCPU);
+    return subject;
+  }
+
+  static testing::TempDir* dir_;
+  static Manifest* manifest_;
+};
+testing::TempDir* SessionTest::dir_ = nullptr;
+Manifest* SessionTest::manifest_ = nullptr;
+
+INSTANTIATE_TEST_SUITE_P(Optimizers, SessionTest,
+                         ::testing::Values(OptimizerKind::kRmsprop, OptimizerKind::kSgd, OptimizerKind::kAdam,
+                                           OptimizerKind::kAdamW),
+                         [](const auto& param) { return std::string(OptimizerName(param.param)); });
+
+void ExpectSame(const Network& found, const Network& expected) {
+  const auto a = found.parameters();
+  const auto b = expected.parameters();
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_TRUE(a[i].tensor.equal(b[i].tensor)) << a[i].name;
+  }
+}
+
+void ExpectSameFigures(const std::vector<EpochMetrics>& found, const std::vector<EpochMetrics>& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].epoch, expected[i].epoch);
+    EXPECT_EQ(found[i].loss, expected[i].loss) << i;
+    EXPECT_EQ(found[i].accuracy, expected[i].accuracy) << i;
+    EXPECT_EQ(found[i].validation_loss, expected[i].validation_loss) << i;
+    EXPECT_EQ(found[i].validation_accuracy, expected[i].validation_accuracy) << i;
+    EXPECT_GT(found[i].seconds, 0) << i;
+  }
+}
+
+TEST_P(SessionTest, TakenUpAtAnyStepItEndsAsIfItHadNeverStopped) {
+  for (const bool rows : {false, true}) {
+    const Subject subject = rows ? Rows() : Images();
+    Network straight = subject.NewNetwork();
+    TrainingSession whole(&straight, subject.examples, subject.options, subject.Start(&straight, 42));
+    ASSERT_THAT(whole.Run(QuietHooks()), IsOk());
+    ASSERT_EQ(whole.history().size(), size_t{kEpochs});
+    EXPECT_LT(whole.history().back().loss, whole.history().front().loss);
+
+    // 27 images to train on: four steps an epoch. The first step, in the middle, the last of an epoch, the very last.
+    for (const auto& [epoch, step] : {std::pair{1, 1}, {2, 2}, {2, 4}, {kEpochs, 4}}) {
+      SCOPED_TRACE(absl::StrCat(rows ? "rows" : "images", ", stopped after ", epoch, ".", step));
+      const std::filesystem::path file = *dir_ / absl::StrCat("state-", OptimizerName(GetParam()));
+      {
+        Network network = subject.NewNetwork();
+        TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+        ASSERT_THAT(session.Run(StopAfter(epoch, step)), StatusIs(absl::StatusCode::kCancelled, "stop here"));
+        const SessionState state = session.Save();
+        ASSERT_THAT(WriteSafetensors(file, ViewsOf(state.tensors), state.metadata), IsOk());
+      }
+      ASSERT_OK_AND_ASSIGN(const Safetensors kept, Safetensors::OpenSealed(file));
+      Network network = subject.NewNetwork();
+      TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 7));
+      ASSERT_THAT(session.Restore(SessionState::Of(kept)), IsOk());
+      EXPECT_EQ(session.history().size(), static_cast<size_t>(epoch - 1));
+      ASSERT_THAT(session.Run(QuietHooks()), IsOk());
+      ExpectSame(network, straight);
+      ExpectSameFigures(session.history(), whole.history());
+    }
+  }
+}
+
+TEST_P(SessionTest, TheSameSessionGoesOnAfterAHookStoppedIt) {
+  const Subject subject = Rows();
+  Network straight = subject.NewNetwork();
+  TrainingSession whole(&straight, subject.examples, subject.options, subject.Start(&straight, 42));
+  ASSERT_THAT(whole.Run(QuietHooks()), IsOk());
+  Network network = subject.NewNetwork();
+  TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+  EXPECT_FALSE(session.Run(StopAfter(2, 3)).ok());
+  // While it validates, too.
+  TrainHooks hooks = QuietHooks();
+  hooks.on_progress = [](const ProgressUpdate&) { return absl::CancelledError("validating"); };
+  EXPECT_THAT(session.Run(hooks), StatusIs(absl::StatusCode::kCancelled, "validating"));
+  hooks = QuietHooks();
+  hooks.on_epoch = [](const EpochMetrics&) { return absl::CancelledError("an epoch"); };
+  EXPECT_THAT(session.Run(hooks), StatusIs(absl::StatusCode::kCancelled, "an epoch"));
+  ASSERT_THAT(session.Run(QuietHooks()), IsOk());
+  ExpectSame(network, straight);
+  ExpectSameFigures(session.history(), whole.history());
+  // It has ended: nothing is left to do.
+  ASSERT_THAT(session.Run(QuietHooks()), IsOk());
+  ExpectSame(network, straight);
+}
+
+TEST_P(SessionTest, FrozenLayersStayBitForBit) {
+  Subject subject = Images();
+  subject.layers.front().trainable = false;
+  Network network = subject.NewNetwork();
+  const at::Generator generator = subject.Start(&network, 42);
+  std::vector<torch::Tensor> before;
+  for (const NamedTensor& parameter : network.parameters()) {
+    before.push_back(parameter.tensor.detach().clone());
+  }
+  TrainingSession session(&network, subject.examples, subject.options, generator);
+  ASSERT_THAT(session.Run(QuietHooks()), IsOk());
+  const auto after = network.parameters();
+  for (size_t i = 0; i < after.size(); ++i) {
+    EXPECT_EQ(after[i].tensor.equal(before[i]), i < 2) << after[i].name;  // the convolution's weight and bias
+  }
+  for (const NamedTensor& entry : session.Save().tensors) {
+    EXPECT_FALSE(entry.name == "moment1.conv.weight") << "nothing is kept for what doesn't train";
+  }
+}
+
+TEST_P(SessionTest, StatesThatAreNotItsOwnOrNotWholeChangeNothing) {
+  const Subject subject = Rows();
+  Network network = subject.NewNetwork();
+  TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+  ASSERT_FALSE(session.Run(StopAfter(2, 1)).ok());
+  const SessionState state = session.Save();
+
+  Subject other = Rows();
+  other.options.learning_rate = 2e-2;
+  Network other_network = other.NewNetwork();
+  TrainingSession other_session(&other_network, other.examples, other.options, other.Start(&other_network, 42));
+  EXPECT_THAT(other_session.Restore(state),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("learning_rate")));
+  other = Rows();
+  other.examples.fingerprint = "another";
+  TrainingSession third(&other_network, other.examples, other.options, NewGenerator(torch::kCPU, 42));
+  EXPECT_THAT(third.Restore(state), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("data set")));
+
+  for (size_t i = 0; i < state.tensors.size(); ++i) {
+    SessionState damaged = state;
+    damaged.tensors.erase(damaged.tensors.begin() + static_cast<std::ptrdiff_t>(i));
+    EXPECT_THAT(session.Restore(damaged), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(state.tensors[i].name)));
+    damaged = state;
+    damaged.tensors[i].tensor = torch::zeros({5, 4, 3});
+    EXPECT_THAT(session.Restore(damaged), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(state.tensors[i].name)));
+  }
+  for (const auto& [key, value] : state.metadata) {
+    SessionState damaged = state;
+    damaged.metadata.erase(key);
+    EXPECT_THAT(session.Restore(damaged), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(key)));
+    damaged.metadata[key] = "damaged";
+    EXPECT_FALSE(session.Restore(damaged).ok()) << key;
+  }
+  SessionState twice = state;
+  for (NamedTensor& entry : twice.tensors) {
+    if (entry.name == "order") {
+      entry.tensor = torch::zeros_like(entry.tensor);
+    }
+  }
+  EXPECT_THAT(session.Restore(twice), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("order")));
+
+  // After all of these it stands where it stood.
+  ASSERT_THAT(session.Run(QuietHooks()), IsOk());
+  Network straight = subject.NewNetwork();
+  TrainingSession whole(&straight, subject.examples, subject.options, subject.Start(&straight, 42));
+  ASSERT_THAT(whole.Run(QuietHooks()), IsOk());
+  ExpectSame(network, straight);
+}
+
+}  // namespace
+}  // namespace graft
