@@ -8,7 +8,8 @@
 
 namespace graft {
 
-// Runs `words` (without the program's name); returns the exit status: 0, 1 failed, 2 usage, 130 interrupted.
+// Runs `words` (without the program's name). Returns the exit status: 0, 1 failed, 2 usage, 130 interrupted, 141 `out`
+// takes no more, about which nothing is said: what still had to be printed is left out, what was begun is not undone.
 int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostream* err, bool out_is_terminal,
            bool err_is_terminal);
 
