@@ -6,12 +6,13 @@
 namespace graft {
 
 int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostream* err, bool out_is_terminal,
-           bool err_is_terminal) {
+           bool err_is_terminal, int out_fd) {
   Cli cli;
   cli.out = out;
   cli.err = err;
   cli.out_is_terminal = out_is_terminal;
   cli.err_is_terminal = err_is_terminal;
+  cli.out_fd = out_fd;
   CommandLine line(&cli);
   // In the order that --help shows.
   for (const auto add : {AddServerCommands, AddDatasetCommands, AddVariantCommands, AddTrainingCommands, AddJobCommands,

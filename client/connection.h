@@ -28,6 +28,8 @@ struct Cli {
   std::ostream* err = nullptr;
   bool out_is_terminal = false;
   bool err_is_terminal = false;
+  // What `out` writes to in the end; -1: not known. Only for a watch to notice that nobody reads.
+  int out_fd = -1;
 
   std::unique_ptr<v1::JobService::Stub> jobs;
   std::unique_ptr<v1::DatasetService::Stub> datasets;

@@ -1,6 +1,7 @@
 #include "client/interrupt.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -21,7 +22,7 @@ void OnSignal(int) {
 
 }  // namespace
 
-Interrupt::Interrupt() {
+Interrupt::Interrupt(int out_fd) : out_fd_(out_fd) {
   if (pipe2(pipe_, O_CLOEXEC) != 0) {
     pipe_[0] = pipe_[1] = -1;
     return;  // Ctrl-C then ends the program, as without us
@@ -47,38 +48,57 @@ Interrupt::~Interrupt() {
   close(pipe_[1]);
 }
 
-bool Interrupt::happened() const {
+bool Interrupt::interrupted() const {
   const absl::MutexLock lock(&mutex_);
-  return happened_;
+  return interrupted_;
+}
+
+bool Interrupt::output_closed() const {
+  const absl::MutexLock lock(&mutex_);
+  return output_closed_;
 }
 
 void Interrupt::Guard(grpc::ClientContext* context) {
   const absl::MutexLock lock(&mutex_);
   context_ = context;
-  if (happened_ && context_ != nullptr) {
+  if (HasEnded() && context_ != nullptr) {
     context_->TryCancel();
   }
 }
 
 void Interrupt::Sleep(absl::Duration time) {
   const absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&happened_), time);
+  mutex_.AwaitWithTimeout(absl::Condition(this, &Interrupt::HasEnded), time);
+}
+
+void Interrupt::End(bool interrupted) {
+  const absl::MutexLock lock(&mutex_);
+  (interrupted ? interrupted_ : output_closed_) = true;
+  if (context_ != nullptr) {
+    context_->TryCancel();
+  }
 }
 
 void Interrupt::Run() {
+  // Of the output only errors are waited for, which poll always reports.
+  struct pollfd watched[] = {{pipe_[0], POLLIN, 0}, {out_fd_, 0, 0}};
   for (;;) {
-    char byte = 0;
-    const ssize_t got = read(pipe_[0], &byte, 1);
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got != 1 || byte != 'i') {
+    if (poll(watched, 2, -1) < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
       return;
     }
-    const absl::MutexLock lock(&mutex_);
-    happened_ = true;
-    if (context_ != nullptr) {
-      context_->TryCancel();
+    if (watched[1].revents != 0) {
+      watched[1].fd = -1;  // poll passes over it
+      End(/*interrupted=*/false);
+    }
+    if (watched[0].revents != 0) {
+      char byte = 0;
+      if (read(pipe_[0], &byte, 1) != 1 || byte != 'i') {
+        return;
+      }
+      End(/*interrupted=*/true);
     }
   }
 }

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   graft::FdBuffer buffer(STDOUT_FILENO);
   std::ostream out(&buffer);
   const int status = graft::RunCli(std::vector<std::string>(argv + 1, argv + argc), &out, &std::cerr,
-                                   isatty(STDOUT_FILENO) != 0, isatty(STDERR_FILENO) != 0);
+                                   isatty(STDOUT_FILENO) != 0, isatty(STDERR_FILENO) != 0, STDOUT_FILENO);
   if (buffer.error() != 0 && buffer.error() != EPIPE) {
     std::cerr << "graft: cannot write the output: " << std::generic_category().message(buffer.error()) << "\n";
     return 1;

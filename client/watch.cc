@@ -108,7 +108,12 @@ class QueueView {
 class WatchSession {
  public:
   WatchSession(const Cli& cli, std::string job_id, const WatchOptions& options)
-      : cli_(cli), job_id_(std::move(job_id)), options_(options), after_(options.after), answered_(options.submitted) {
+      : cli_(cli),
+        job_id_(std::move(job_id)),
+        options_(options),
+        interrupt_(cli.out_fd),
+        after_(options.after),
+        answered_(options.submitted) {
     if (!cli.json) {
       view_.emplace(cli, job_id_);
     }
@@ -120,14 +125,14 @@ class WatchSession {
     if (view_.has_value()) {
       view_->Clear();
     }
-    if (output_closed_) {
+    if (output_closed()) {
       return kOutputClosed;
     }
     if (change.ok()) {
       *end = *change;
       return Verdict(*change);
     }
-    if (!interrupt_.happened()) {
+    if (!interrupt_.interrupted()) {
       return cli_.Fail(change.status());
     }
     *cli_.err << "graft: " << Id() << " goes on; come back with: graft job watch " << Id() << std::endl;
@@ -140,7 +145,7 @@ class WatchSession {
     for (;;) {
       const absl::Status status = StreamOnce();
       absl::StatusOr<v1::StateChange> end = status.ok() ? End() : status;
-      if (end.ok() || output_closed_ || interrupt_.happened() || !WaitToReconnect(end.status())) {
+      if (end.ok() || !WaitToReconnect(end.status())) {
         return end;
       }
     }
@@ -155,12 +160,12 @@ class WatchSession {
     request.set_after_sequence(after_);
     const auto stream = cli_.jobs->WatchJob(&context, request);
     v1::JobEvent event;
-    while (!output_closed_ && stream->Read(&event)) {
+    while (!write_failed_ && stream->Read(&event)) {
       answered_ = true;
       failures_ = 0;
       Take(event);
     }
-    if (output_closed_) {
+    if (write_failed_) {
       context.TryCancel();
     }
     const absl::Status status = FromGrpc(stream->Finish());
@@ -186,10 +191,10 @@ class WatchSession {
 
   void Show(const v1::JobEvent& event) {
     if (view_.has_value()) {
-      output_closed_ = !view_->Show(event);
+      write_failed_ = !view_->Show(event);
     } else if (options_.show == WatchOptions::Show::kView) {
       cli_.PrintJson(event);
-      output_closed_ = cli_.out->fail();
+      write_failed_ = cli_.out->fail();
     } else if (event.has_log() && event.log().warning()) {
       *cli_.err << "graft: warning: " << Printable(event.log().text()) << std::endl;
     }
@@ -221,7 +226,7 @@ class WatchSession {
   // False when going on is no use. A server that shuts down cancels calls that we didn't.
   bool WaitToReconnect(const absl::Status& status) {
     const bool lost = absl::IsUnavailable(status) || absl::IsCancelled(status);
-    if (!lost || !answered_ || ++failures_ == kTries) {
+    if (HasToEnd() || !lost || !answered_ || ++failures_ == kTries) {
       return false;
     }
     if (failures_ == 1) {
@@ -229,7 +234,7 @@ class WatchSession {
                 << std::endl;
     }
     interrupt_.Sleep(BackoffTime(failures_));
-    return !interrupt_.happened();
+    return !HasToEnd();
   }
 
   int Verdict(const v1::StateChange& end) const {
@@ -250,6 +255,9 @@ class WatchSession {
     return kFailed;
   }
 
+  bool output_closed() const { return write_failed_ || interrupt_.output_closed(); }
+  bool HasToEnd() const { return output_closed() || interrupt_.interrupted(); }
+
   std::string Id() const { return Printable(job_id_); }
 
   const Cli& cli_;
@@ -260,7 +268,7 @@ class WatchSession {
   int64_t after_;                  // of the last event that was taken
   bool answered_;                  // by the server, once at least
   int failures_ = 0;               // since the last event
-  bool output_closed_ = false;
+  bool write_failed_ = false;
   std::optional<v1::StateChange> last_;  // the last event, where that is a change of state
 };
 

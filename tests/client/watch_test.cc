@@ -1,6 +1,12 @@
 // Following a job over a connection that may break.
 #include "client/watch.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "client/output.h"
 #include "tests/client/fake_server.h"
 
 namespace graft {
@@ -99,6 +105,30 @@ TEST_F(WatchTest, NobodyReadingEndsItQuietlyAndTheJobGoesOn) {
     EXPECT_EQ(buffer.text().size(), 3U);
   }
   server_.client_left.Notify();
+}
+
+TEST_F(WatchTest, AReaderThatLeavesWhileNothingHappensEndsIt) {
+  signal(SIGPIPE, SIG_IGN);
+  server_.hang = true;
+  server_.interrupts = false;
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  FdBuffer buffer(ends[1]);
+  std::ostream out(&buffer);
+  int status = 0;
+  std::thread watch([&] {
+    status = RunCli({"--server", server_.address(), "job", "watch", "job-1"}, &out, &err_, false, false, ends[1]);
+  });
+  char byte = 0;
+  while (byte != '\n') {  // the only line that there is
+    ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  }
+  close(ends[0]);
+  watch.join();
+  server_.client_left.Notify();
+  close(ends[1]);
+  EXPECT_EQ(status, 141);
+  EXPECT_EQ(err_.str(), "");
 }
 
 }  // namespace
