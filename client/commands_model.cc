@@ -226,7 +226,7 @@ class Download {
     if (!file_.has_value()) {
       return absl::OkStatus();
     }
-    const absl::Status status = file_->Commit();
+    absl::Status status = file_->Commit();
     file_.reset();
     return status;
   }

@@ -68,6 +68,7 @@ std::string Text(const v1::EvaluateResult& result) {
 std::vector<std::string> JobKinds() {
   std::vector<std::string> kinds;
   const auto* kind = v1::JobSpec::descriptor()->FindOneofByName("kind");
+  kinds.reserve(static_cast<size_t>(kind->field_count()));
   for (int i = 0; i < kind->field_count(); ++i) {
     kinds.push_back(kind->field(i)->name());
   }

@@ -168,7 +168,7 @@ class WatchSession {
     if (write_failed_) {
       context.TryCancel();
     }
-    const absl::Status status = FromGrpc(stream->Finish());
+    absl::Status status = FromGrpc(stream->Finish());
     interrupt_.Guard(nullptr);
     if (view_.has_value()) {
       view_->Clear();

@@ -58,6 +58,7 @@ class ProgramTest : public ::testing::Test {
   int Run(std::vector<std::string> words, int fd) {
     words.insert(words.begin(), std::string(GRAFT_BINARY_DIR) + "/bin/graft");
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words) {
       argv.push_back(word.data());
     }

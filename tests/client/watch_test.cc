@@ -12,10 +12,8 @@
 namespace graft {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 using WatchTest = testing::CliTest;
 
