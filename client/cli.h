@@ -8,9 +8,11 @@
 
 namespace graft {
 
-// Runs `words` (without the program's name); returns the exit status: 0, 1 failed, 2 usage, 130 interrupted.
+// Runs `words` (without the program's name). Returns the exit status: 0, 1 failed, 2 usage, 130 interrupted, 141 `out`
+// takes no more, about which nothing is said: what still had to be printed is left out, what was begun is not undone.
+// `out_fd`: what `out` writes to, so that a command that waits notices when nobody reads; -1: it doesn't.
 int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostream* err, bool out_is_terminal,
-           bool err_is_terminal);
+           bool err_is_terminal, int out_fd = -1);
 
 }  // namespace graft
 

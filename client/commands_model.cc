@@ -1,22 +1,39 @@
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/call.h"
 #include "client/commands.h"
+#include "client/completion.h"
 #include "client/format.h"
+#include "client/model_ref.h"
 #include "client/training_options.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/base/text.h"
 #include "nlohmann/json.hpp"
 
 namespace graft {
 namespace {
 
 namespace fs = std::filesystem;
+
+struct DeleteArguments {
+  std::string model;
+  bool all = false;
+};
+
+struct DownloadArguments {
+  std::string model;
+  std::string out;
+};
 
 void PrintOptions(const Cli& cli, const v1::TrainingOptions& options) {
   for (const auto& [key, value] : TrainingOptionValues(options)) {
@@ -35,56 +52,16 @@ bool SafePath(const std::string& path) {
                       [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)) || c == '\\'; });
 }
 
-}  // namespace
-
-int ServerStatus(const Cli& cli) {
-  v1::ServerStatus status;
-  const absl::Status call = FromGrpc(cli.status->GetStatus(UnaryContext().get(), {}, &status));
-  if (!call.ok()) {
-    return cli.Fail(call);
-  }
-  if (cli.json) {
-    cli.PrintJson(status);
-    return kOk;
-  }
-  const auto list = [](const auto& items) {
-    return items.empty() ? std::string("none") : Printable(absl::StrJoin(items, ", "));
-  };
-  *cli.out << "graftd " << status.version() << " at " << cli.server << ", up since "
-           << Time(status.start_time().seconds()) << " UTC\n"
-           << absl::StrFormat("jobs      %d running (at most %d), %d queued\n", status.jobs_running(),
-                              status.max_running_jobs(), status.jobs_queued())
-           << "data      " << status.datasets() << " data sets, " << status.models() << " model versions\n"
-           << "loaded    " << list(status.loaded()) << "\n"
-           << "trunks    " << list(status.trunks()) << "\n"
-           << "device    " << status.device() << ", " << status.threads() << " threads, LibTorch "
-           << status.torch_version() << "\n"
-           << "kernels   " << status.instruction_set() << ", convolution " << status.convolution() << "\n"
-           << "memory    " << Bytes(status.resident_bytes()) << " resident\n"
-           << "folders   " << list(status.allowed_folders()) << "\n";
-  if (!status.hint().empty()) {
-    *cli.out << "hint      " << Printable(status.hint()) << "\n";
-  }
-  return kOk;
-}
-
 int VariantList(const Cli& cli) {
-  v1::ListVariantsResponse response;
-  const absl::Status status = FromGrpc(cli.models->ListVariants(UnaryContext().get(), {}, &response));
-  if (!status.ok()) {
-    return cli.Fail(status);
-  }
-  if (cli.json) {
-    cli.PrintJson(response);
-    return kOk;
-  }
-  std::vector<std::vector<std::string>> rows = {{"NAME", "TRUNK", "PARAMETERS", "WHAT IT IS"}};
-  for (const v1::Variant& variant : response.variants()) {
-    rows.push_back({Printable(variant.name()), variant.trunk().empty() ? "-" : Printable(variant.trunk()),
-                    Thousands(variant.parameters()), Printable(variant.summary())});
-  }
-  *cli.out << Table(rows, {false, false, true, false});
-  return kOk;
+  return Show(cli, Call(*cli.models, &v1::ModelService::Stub::ListVariants, v1::ListVariantsRequest()),
+              [&](const v1::ListVariantsResponse& list) {
+                std::vector<std::vector<std::string>> rows = {{"NAME", "TRUNK", "PARAMETERS", "WHAT IT IS"}};
+                for (const v1::Variant& variant : list.variants()) {
+                  rows.push_back({Printable(variant.name()), variant.trunk().empty() ? "-" : Printable(variant.trunk()),
+                                  Thousands(variant.parameters()), Printable(variant.summary())});
+                }
+                *cli.out << Table(rows, {false, false, true, false});
+              });
 }
 
 int VariantShow(const Cli& cli, const std::string& name) {
@@ -113,59 +90,52 @@ int VariantShow(const Cli& cli, const std::string& name) {
   return kOk;
 }
 
-int ModelList(const Cli& cli, const std::string& name) {
-  v1::ListModelsRequest request;
-  request.set_name(name);
-  v1::ListModelsResponse all;
-  do {
-    v1::ListModelsResponse page;
-    const absl::Status status = FromGrpc(cli.models->ListModels(UnaryContext().get(), request, &page));
-    if (!status.ok()) {
-      return cli.Fail(status);
+// The accuracy on the test part of the data set that the model was trained on; "-" when it wasn't evaluated there.
+std::string TestAccuracy(const v1::Model& model) {
+  std::string text = "-";
+  for (const v1::EvaluateResult& evaluation : model.evaluations()) {
+    if (evaluation.part() == v1::PART_TEST && evaluation.dataset() == model.dataset()) {
+      text = absl::StrFormat("%.4f", evaluation.report().accuracy());
     }
-    all.mutable_models()->MergeFrom(page.models());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  if (cli.json) {
-    cli.PrintJson(all);
-    return kOk;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"MODEL", "VARIANT", "DATA SET", "CLASSES", "VAL ACC", "TEST ACC", "SIZE", "CREATED"}};
-  for (const v1::Model& model : all.models()) {
-    std::string test = "-";
-    for (const v1::EvaluateResult& evaluation : model.evaluations()) {
-      if (evaluation.part() == v1::PART_TEST && evaluation.dataset() == model.dataset()) {
-        test = absl::StrFormat("%.4f", evaluation.report().accuracy());
-      }
-    }
-    rows.push_back({absl::StrCat(Printable(model.name()), "@", model.version()), Printable(model.variant()),
-                    Printable(model.dataset()), absl::StrCat(model.labels_size()),
-                    model.history_size() == 0
-                        ? "-"
-                        : absl::StrFormat("%.4f", model.history(model.history_size() - 1).validation_accuracy()),
-                    test, Bytes(model.size_bytes()), Time(model.create_time().seconds())});
-  }
-  *cli.out << Table(rows, {false, false, false, true, true, true, true, false});
-  return kOk;
+  return text;
 }
 
-int ModelShow(const Cli& cli, const std::string& text) {
-  const auto parsed = ParseModel(text);
-  if (!parsed.ok()) {
-    return cli.FailUsage(parsed.status());
+// A line of the list.
+std::vector<std::string> Row(const v1::Model& model) {
+  return {absl::StrCat(Printable(model.name()), "@", model.version()),
+          Printable(model.variant()),
+          Printable(model.dataset()),
+          absl::StrCat(model.labels_size()),
+          model.history_size() == 0
+              ? "-"
+              : absl::StrFormat("%.4f", model.history(model.history_size() - 1).validation_accuracy()),
+          TestAccuracy(model),
+          Bytes(model.size_bytes()),
+          Time(model.create_time().seconds())};
+}
+
+absl::StatusOr<v1::ListModelsResponse> AllModels(const Cli& cli, const std::string& name) {
+  v1::ListModelsRequest request;
+  request.set_name(name);
+  return CallForAllPages(*cli.models, &v1::ModelService::Stub::ListModels, request);
+}
+
+int ModelList(const Cli& cli, const std::string& name) {
+  if (const absl::Status status = CheckNoVersion(name, "graft model show shows one version"); !status.ok()) {
+    return cli.FailUsage(status);
   }
-  v1::GetModelRequest request;
-  *request.mutable_model() = *parsed;
-  v1::Model model;
-  const absl::Status status = FromGrpc(cli.models->GetModel(UnaryContext().get(), request, &model));
-  if (!status.ok()) {
-    return cli.Fail(status);
-  }
-  if (cli.json) {
-    cli.PrintJson(model);
-    return kOk;
-  }
+  return Show(cli, AllModels(cli, name), [&](const v1::ListModelsResponse& list) {
+    std::vector<std::vector<std::string>> rows = {
+        {"MODEL", "VARIANT", "DATA SET", "CLASSES", "VAL ACC", "TEST ACC", "SIZE", "CREATED"}};
+    for (const v1::Model& model : list.models()) {
+      rows.push_back(Row(model));
+    }
+    *cli.out << Table(rows, {false, false, false, true, true, true, true, false});
+  });
+}
+
+void PrintModel(const Cli& cli, const v1::Model& model) {
   *cli.out << Printable(model.name()) << "@" << model.version() << ", " << Printable(model.variant()) << ", trained on "
            << Printable(model.dataset()) << " by " << Printable(model.job_id()) << ", "
            << Time(model.create_time().seconds()) << " UTC, in " << Duration(model.training_seconds())
@@ -187,100 +157,179 @@ int ModelShow(const Cli& cli, const std::string& text) {
   for (const std::string& picture : model.pictures()) {
     *cli.out << "picture   " << Printable(picture) << "\n";
   }
-  return kOk;
 }
 
-int ModelDelete(const Cli& cli, const std::string& text, bool all) {
-  const auto parsed = ParseModel(text);
-  if (!parsed.ok() || (all && parsed->which_case() != v1::ModelRef::WHICH_NOT_SET)) {
-    *cli.err << "graft: "
-             << (parsed.ok() ? "--all deletes every version; leave @VERSION out"
-                             : std::string(parsed.status().message()))
-             << "\n";
-    return kUsage;
+int ModelShow(const Cli& cli, const std::string& text) {
+  const absl::StatusOr<v1::ModelRef> ref = ParseModel(text);
+  if (!ref.ok()) {
+    return cli.FailUsage(ref.status());
+  }
+  v1::GetModelRequest request;
+  *request.mutable_model() = *ref;
+  return Show(cli, Call(*cli.models, &v1::ModelService::Stub::GetModel, request),
+              [&](const v1::Model& model) { PrintModel(cli, model); });
+}
+
+// A name alone must not delete what one forgot was there: it stands for the version when there is only one, and for
+// that one. OK with no version set: the model isn't there, as the server will say. INVALID_ARGUMENT: there are several.
+absl::Status ChooseOnlyVersion(const v1::ListModelsResponse& versions, v1::ModelRef* model) {
+  if (versions.models_size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(model->name(), " has ", versions.models_size(),
+                                                   " versions; name one (", model->name(), "@",
+                                                   versions.models(0).version(), ") or use --all"));
+  }
+  if (versions.models_size() == 1) {
+    model->set_version(versions.models(0).version());
+  }
+  return absl::OkStatus();
+}
+
+int ModelDelete(const Cli& cli, const DeleteArguments& arguments) {
+  const absl::StatusOr<v1::ModelRef> ref = ParseModel(arguments.model);
+  if (!ref.ok()) {
+    return cli.FailUsage(ref.status());
   }
   v1::DeleteModelRequest request;
-  *request.mutable_model() = *parsed;
-  request.set_all_versions(parsed->which_case() == v1::ModelRef::WHICH_NOT_SET);
-  if (request.all_versions() && !all) {
-    // A name alone must not delete what one forgot was there.
-    v1::ListModelsRequest list;
-    list.set_name(parsed->name());
-    v1::ListModelsResponse models;
-    const absl::Status status = FromGrpc(cli.models->ListModels(UnaryContext().get(), list, &models));
-    if (!status.ok()) {
-      return cli.Fail(status);
+  *request.mutable_model() = *ref;
+  const bool named = ref->which_case() != v1::ModelRef::WHICH_NOT_SET;
+  if (arguments.all && named) {
+    return cli.FailUsage(absl::InvalidArgumentError("--all deletes every version; leave @VERSION out"));
+  }
+  if (!arguments.all && !named) {
+    const absl::StatusOr<v1::ListModelsResponse> versions = AllModels(cli, ref->name());
+    if (!versions.ok()) {
+      return cli.Fail(versions.status());
     }
-    if (models.models_size() > 1) {
-      *cli.err << "graft: " << parsed->name() << " has " << models.models_size() << " versions; name one ("
-               << parsed->name() << "@" << models.models(0).version() << ") or use --all\n";
-      return kUsage;
+    if (const absl::Status status = ChooseOnlyVersion(*versions, request.mutable_model()); !status.ok()) {
+      return cli.FailUsage(status);
     }
   }
-  v1::DeleteModelResponse response;
-  const absl::Status status = FromGrpc(cli.models->DeleteModel(UnaryContext().get(), request, &response));
-  if (!status.ok()) {
-    return cli.Fail(status);
-  }
-  if (cli.json) {
-    cli.PrintJson(response);
-  } else {
-    *cli.out << "deleted " << Printable(text) << " (" << response.deleted()
-             << (response.deleted() == 1 ? " version)\n" : " versions)\n");
-  }
-  return kOk;
+  request.set_all_versions(request.model().which_case() == v1::ModelRef::WHICH_NOT_SET);
+  return Show(cli, Call(*cli.models, &v1::ModelService::Stub::DeleteModel, request),
+              [&](const v1::DeleteModelResponse& response) {
+                *cli.out << "deleted " << Printable(arguments.model) << " (" << response.deleted()
+                         << (response.deleted() == 1 ? " version)\n" : " versions)\n");
+              });
 }
 
-int ModelDownload(const Cli& cli, const std::string& text, const std::string& out) {
-  const auto parsed = ParseModel(text);
-  if (!parsed.ok()) {
-    return cli.FailUsage(parsed.status());
+// Writes what DownloadModel sends below a folder; each file appears whole or not at all.
+class Download {
+ public:
+  explicit Download(fs::path folder) : folder_(std::move(folder)) {}
+
+  absl::Status Take(const v1::DownloadModelResponse& piece) {
+    if (piece.has_path()) {
+      GRAFT_RETURN_IF_ERROR(EndFile());
+      return BeginFile(piece.path());
+    }
+    if (!file_.has_value()) {
+      return absl::DataLossError("the server sent bytes of no file");
+    }
+    return file_->Write(piece.chunk());
+  }
+  absl::Status EndFile() {
+    if (!file_.has_value()) {
+      return absl::OkStatus();
+    }
+    absl::Status status = file_->Commit();
+    file_.reset();
+    return status;
+  }
+
+  const std::vector<std::string>& files() const { return files_; }
+
+ private:
+  absl::Status BeginFile(const std::string& relative) {
+    if (!SafePath(relative)) {
+      return absl::DataLossError(absl::StrCat("the server sent an unsafe path: ", relative));
+    }
+    const fs::path path = folder_ / relative;
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    if (error) {
+      return ErrnoStatus(error.value(), "create", path.parent_path());
+    }
+    GRAFT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+    file_.emplace(std::move(file));
+    files_.push_back(path.string());
+    return absl::OkStatus();
+  }
+
+  const fs::path folder_;
+  std::optional<AtomicFile> file_;  // the one that is being sent
+  std::vector<std::string> files_;
+};
+
+int ModelDownload(const Cli& cli, const DownloadArguments& arguments) {
+  const absl::StatusOr<v1::ModelRef> ref = ParseModel(arguments.model);
+  if (!ref.ok()) {
+    return cli.FailUsage(ref.status());
   }
   grpc::ClientContext context;
   v1::DownloadModelRequest request;
-  *request.mutable_model() = *parsed;
+  *request.mutable_model() = *ref;
   const auto stream = cli.models->DownloadModel(&context, request);
+  Download download(arguments.out);
   v1::DownloadModelResponse piece;
-  std::ofstream file;
-  std::vector<std::string> files;
   absl::Status local;
   while (local.ok() && stream->Read(&piece)) {
-    if (piece.has_path()) {
-      file.close();
-      if (!SafePath(piece.path())) {
-        local = absl::DataLossError(absl::StrCat("the server sent an unsafe path: ", piece.path()));
-        break;
-      }
-      const fs::path path = fs::path(out) / piece.path();
-      std::error_code error;
-      fs::create_directories(path.parent_path(), error);
-      file.clear();
-      file.open(path, std::ios::binary | std::ios::trunc);
-      files.push_back(path.string());
-    } else {
-      file.write(piece.chunk().data(), static_cast<std::streamsize>(piece.chunk().size()));
-    }
-    if (!file) {
-      local = absl::InternalError(absl::StrCat("cannot write ", files.empty() ? out : files.back()));
-    }
+    local = download.Take(piece);
   }
-  file.close();
   if (!local.ok()) {
     context.TryCancel();
   }
   const absl::Status status = FromGrpc(stream->Finish());
+  // What the server broke off must not look whole.
+  if (local.ok() && status.ok()) {
+    local = download.EndFile();
+  }
   if (!local.ok() || !status.ok()) {
     return cli.Fail(local.ok() ? status : local);
   }
-  for (const std::string& path : files) {
-    if (!cli.json) {
-      *cli.out << Printable(path) << "\n";
-    }
-  }
   if (cli.json) {
-    *cli.out << nlohmann::json{{"files", files}}.dump() << std::endl;
+    *cli.out << nlohmann::json{{"files", download.files()}}.dump() << std::endl;
+    return kOk;
+  }
+  for (const std::string& path : download.files()) {
+    *cli.out << Printable(path) << "\n";
   }
   return kOk;
+}
+
+}  // namespace
+
+void AddVariantCommands(CommandLine& line) {
+  CLI::App* group = line.AddGroup("variant", "Model variants: what can be trained",
+                                  "  graft variant list\n  graft variant show vgg16_features");
+  line.AddCommand(group, "list", "List variants", "  graft variant list", VariantList);
+  const auto [show, shown] = line.AddCommand(group, "show", "Show a variant: layers, parameters, defaults",
+                                             "  graft variant show vgg16_features", VariantShow);
+  line.Complete(show->add_option("NAME", *shown, "The variant")->required(), VariantNames);
+}
+
+void AddModelCommands(CommandLine& line) {
+  CLI::App* group = line.AddGroup("model", "Trained models and their versions",
+                                  "  graft model show pets\n  graft model download pets@2 --out pets-model");
+
+  const auto [list, listed] =
+      line.AddCommand(group, "list", "List models", "  graft model list\n  graft model list pets", ModelList);
+  line.Complete(list->add_option("MODEL", *listed, "Only this one's versions"), ModelNames);
+
+  const auto [show, shown] = line.AddCommand(group, "show", "Show a model: layers, options, scores, pictures",
+                                             "  graft model show pets\n  graft model show pets@2", ModelShow);
+  line.Complete(show->add_option("MODEL", *shown, kModelHelp)->required(), ModelRefs);
+
+  const auto [remove, removed] =
+      line.AddCommand(group, "delete", "Delete a version, or all",
+                      "  graft model delete pets@1\n  graft model delete pets --all", ModelDelete);
+  line.Complete(remove->add_option("MODEL", removed->model, kModelHelp)->required(), ModelRefs);
+  remove->add_flag("--all", removed->all, "Every version");
+
+  const auto [download, downloaded] =
+      line.AddCommand(group, "download", "Fetch a version's files: weights, reports, pictures",
+                      "  graft model download pets --out pets-model", ModelDownload);
+  line.Complete(download->add_option("MODEL", downloaded->model, kModelHelp)->required(), ModelRefs);
+  download->add_option("--out", downloaded->out, "A folder")->required();
 }
 
 }  // namespace graft

@@ -1,12 +1,13 @@
+#include "client/completion.h"
+
 #include <algorithm>
-#include <chrono>
-#include <initializer_list>
+#include <cstdlib>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/call.h"
 #include "client/commands.h"
-#include "client/format.h"
-#include "client/training_options.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
@@ -51,57 +52,196 @@ _graft() {
 compdef _graft graft
 )sh";
 
-// Names of what the server holds; nothing when it doesn't answer: completion never complains.
-std::vector<std::string> Names(const Cli& cli, const std::string& kind) {
+absl::Time Soon() { return absl::Now() + absl::Seconds(1); }
+
+// Of each element, what `name` says; nothing when the call failed.
+template <typename Response, typename Elements, typename Name>
+std::vector<std::string> NamesOf(const absl::StatusOr<Response>& response,
+                                 const Elements& (Response::*elements)() const, const Name& name) {
   std::vector<std::string> names;
-  const auto context = UnaryContext();
-  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
-  if (kind == "dataset") {
-    v1::ListDatasetsResponse response;
-    v1::ListDatasetsRequest request;
-    request.set_page_size(1000);
-    if (cli.datasets->ListDatasets(context.get(), request, &response).ok()) {
-      for (const v1::Dataset& dataset : response.datasets()) {
-        names.push_back(dataset.name());
-      }
-    }
-  } else if (kind == "variant") {
-    v1::ListVariantsResponse response;
-    if (cli.models->ListVariants(context.get(), {}, &response).ok()) {
-      for (const v1::Variant& variant : response.variants()) {
-        names.push_back(variant.name());
-      }
-    }
-  } else if (kind == "model") {
-    v1::ListModelsResponse response;
-    v1::ListModelsRequest request;
-    request.set_page_size(1000);
-    if (cli.models->ListModels(context.get(), request, &response).ok()) {
-      std::string name;
-      for (const v1::Model& model : response.models()) {
-        if (model.name() != name) {  // they come by name
-          name = model.name();
-          names.push_back(name);
-        }
-        names.push_back(absl::StrCat(model.name(), "@", model.version()));
-      }
-    }
-  } else if (kind == "job") {
-    v1::ListJobsResponse response;
-    if (cli.jobs->ListJobs(context.get(), {}, &response).ok()) {
-      for (const v1::Job& job : response.jobs()) {
-        names.push_back(job.id());
-      }
+  if (response.ok()) {
+    for (const auto& element : ((*response).*elements)()) {
+      names.push_back(name(element));
     }
   }
+  // Equal ones lie together: the server lists by name.
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 
-// KEY=, or KEY=VALUE once the key of an enum is there.
-std::vector<std::string> TrainingOptionCandidates(const std::string& current) {
+absl::StatusOr<v1::ListModelsResponse> ListModels(const Cli& cli, const std::string& name) {
+  v1::ListModelsRequest request;
+  request.set_name(name);
+  return CallForAllPages(*cli.models, &v1::ModelService::Stub::ListModels, request, Soon());
+}
+
+// Where the words of a command line lead.
+class Cursor {
+ public:
+  explicit Cursor(const CLI::App* app) : app_(app) {}
+
+  void Pass(const std::string& word) {
+    if (option_ != nullptr) {  // its value
+      if (option_->check_lname("server")) {
+        server_ = word;
+      }
+      option_ = nullptr;
+    } else if (!options_ended_ && word == "--") {
+      options_ended_ = true;
+    } else if (!options_ended_ && absl::StartsWith(word, "-")) {
+      PassOption(word);
+    } else if (const CLI::App* sub = Subcommand(word); sub != nullptr) {
+      app_ = sub;
+      positionals_ = 0;
+    } else {
+      ++positionals_;
+    }
+  }
+
+  // All that may stand for `word`, whatever it begins with.
+  std::vector<std::string> Candidates(const CommandLine& line, const std::string& word) const {
+    if (option_ != nullptr) {
+      return Values(line, option_, word);
+    }
+    if (!options_ended_ && absl::StartsWith(word, "-")) {
+      return OptionCandidates(line, word);
+    }
+    std::vector<std::string> candidates = Values(line, Positional(), word);
+    for (const CLI::App* sub : app_->get_subcommands([](const CLI::App*) { return true; })) {
+      candidates.push_back(sub->get_name());
+    }
+    return candidates;
+  }
+
+  // The last --server; empty when there is none.
+  const std::string& server() const { return server_; }
+
+ private:
+  static std::vector<std::string> Values(const CommandLine& line, const CLI::Option* option, const std::string& word) {
+    const Completer* completer = line.CompleterOf(option);
+    return completer == nullptr ? std::vector<std::string>() : (*completer)(line.cli(), word);
+  }
+
+  // Options of the command and of those around it.
+  const CLI::Option* FindOption(const std::string& name) const {
+    for (const CLI::App* level = app_; level != nullptr; level = level->get_parent()) {
+      if (const CLI::Option* option = level->get_option_no_throw(name); option != nullptr) {
+        return option;
+      }
+    }
+    return nullptr;
+  }
+
+  void PassOption(const std::string& word) {
+    const size_t equals = word.find('=');
+    const CLI::Option* option = FindOption(word.substr(0, equals));
+    if (option == nullptr || option->get_items_expected_max() == 0) {
+      return;
+    }
+    option_ = option;
+    if (equals != std::string::npos) {
+      Pass(word.substr(equals + 1));
+    }
+  }
+
+  // Names of options, or from --split= on its values.
+  std::vector<std::string> OptionCandidates(const CommandLine& line, const std::string& word) const {
+    std::vector<std::string> candidates;
+    if (const size_t equals = word.find('='); equals != std::string::npos) {
+      for (const std::string& value : Values(line, FindOption(word.substr(0, equals)), word.substr(equals + 1))) {
+        candidates.push_back(absl::StrCat(word.substr(0, equals + 1), value));
+      }
+      return candidates;
+    }
+    for (const CLI::App* level = app_; level != nullptr; level = level->get_parent()) {
+      for (const CLI::Option* option : level->get_options()) {
+        for (const std::string& name : option->get_lnames()) {
+          candidates.push_back("--" + name);
+        }
+      }
+    }
+    return candidates;
+  }
+
+  const CLI::App* Subcommand(const std::string& name) const {
+    const std::vector<const CLI::App*> named =
+        app_->get_subcommands([&](const CLI::App* sub) { return sub->get_name() == name; });
+    return named.empty() ? nullptr : named[0];
+  }
+
+  // The positional argument that the cursor is in; null after the last.
+  const CLI::Option* Positional() const {
+    int passed = 0;
+    for (const CLI::Option* option : app_->get_options()) {
+      if (option->get_positional()) {
+        passed += option->get_items_expected_max();
+        if (passed > positionals_) {
+          return option;
+        }
+      }
+    }
+    return nullptr;
+  }
+
+  const CLI::App* app_;
+  const CLI::Option* option_ = nullptr;  // whose value comes next
+  int positionals_ = 0;                  // passed since the command's name
+  bool options_ended_ = false;
+  std::string server_;
+};
+
+int PrintScript(const Cli& cli, const std::string& shell) {
+  *cli.out << (shell == "zsh" ? kZsh : kBash);
+  return kOk;
+}
+
+}  // namespace
+
+std::vector<std::string> DatasetNames(const Cli& cli, const std::string& /*word*/) {
+  return NamesOf(
+      CallForAllPages(*cli.datasets, &v1::DatasetService::Stub::ListDatasets, v1::ListDatasetsRequest(), Soon()),
+      &v1::ListDatasetsResponse::datasets, [](const v1::Dataset& dataset) { return dataset.name(); });
+}
+
+std::vector<std::string> ModelNames(const Cli& cli, const std::string& /*word*/) {
+  return NamesOf(ListModels(cli, ""), &v1::ListModelsResponse::models,
+                 [](const v1::Model& model) { return model.name(); });
+}
+
+std::vector<std::string> ModelRefs(const Cli& cli, const std::string& word) {
+  const size_t at = word.find('@');
+  if (at == std::string::npos) {
+    return ModelNames(cli, word);
+  }
+  return NamesOf(ListModels(cli, word.substr(0, at)), &v1::ListModelsResponse::models,
+                 [](const v1::Model& model) { return absl::StrCat(model.name(), "@", model.version()); });
+}
+
+std::vector<std::string> VariantNames(const Cli& cli, const std::string& /*word*/) {
+  return NamesOf(Call(*cli.models, &v1::ModelService::Stub::ListVariants, v1::ListVariantsRequest(), Soon()),
+                 &v1::ListVariantsResponse::variants, [](const v1::Variant& variant) { return variant.name(); });
+}
+
+std::vector<std::string> TrunkNames(const Cli& cli, const std::string& /*word*/) {
+  std::vector<std::string> names =
+      NamesOf(Call(*cli.models, &v1::ModelService::Stub::ListVariants, v1::ListVariantsRequest(), Soon()),
+              &v1::ListVariantsResponse::variants, [](const v1::Variant& variant) { return variant.trunk(); });
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  names.erase(std::remove(names.begin(), names.end(), ""), names.end());  // a variant without one
+  return names;
+}
+
+std::vector<std::string> JobIds(const Cli& cli, const std::string& /*word*/) {
+  // The newest page: who looks for an older one knows its number.
+  return NamesOf(Call(*cli.jobs, &v1::JobService::Stub::ListJobs, v1::ListJobsRequest(), Soon()),
+                 &v1::ListJobsResponse::jobs, [](const v1::Job& job) { return job.id(); });
+}
+
+std::vector<std::string> TrainingOptionAssignments(const Cli& /*cli*/, const std::string& word) {
   std::vector<std::string> candidates;
-  const size_t equals = current.find('=');
-  const std::string key = current.substr(0, equals);
+  const size_t equals = word.find('=');
+  const std::string key = word.substr(0, equals);
   if (equals == std::string::npos) {
     for (const std::string& name : TrainingOptionKeys()) {
       candidates.push_back(name + "=");
@@ -115,87 +255,31 @@ std::vector<std::string> TrainingOptionCandidates(const std::string& current) {
   return candidates;
 }
 
-// What an option takes, where that is one of a few words.
-std::vector<std::string> OptionValues(const std::string& option) {
-  if (option == "--format") {
-    return {"text", "json"};
+void PrintCandidates(const CommandLine& line, Cli* cli, const std::vector<std::string>& words) {
+  Cursor cursor(line.app());
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    cursor.Pass(words[i]);
   }
-  if (option == "--label") {
-    return ShortNames(*v1::LabelRule_descriptor());
+  if (!cursor.server().empty()) {
+    cli->server = cursor.server();
+  } else if (const char* server = std::getenv("GRAFT_SERVER"); server != nullptr && *server != '\0') {
+    cli->server = server;
   }
-  if (option == "--split") {
-    return ShortNames(*v1::Part_descriptor());
-  }
-  if (option == "--preprocessing") {
-    return ShortNames(*v1::Preprocessing_descriptor());
-  }
-  if (option == "--interpolation") {
-    return ShortNames(*v1::Interpolation_descriptor());
-  }
-  if (option == "--pooling") {
-    return ShortNames(*v1::Pooling_descriptor());
-  }
-  if (option == "--state") {
-    return ShortNames(*v1::JobState_descriptor());
-  }
-  if (option == "--kind") {
-    return {"split", "train", "extract_features", "evaluate"};
-  }
-  if (option == "--trunk") {
-    return {"vgg16"};
-  }
-  return {};
-}
-
-}  // namespace
-
-int Completion(const Cli& cli, const std::string& shell) {
-  *cli.out << (shell == "zsh" ? kZsh : kBash);
-  return kOk;
-}
-
-int Complete(const Cli& cli, const std::vector<std::string>& words, const std::vector<std::string>& from_options) {
-  std::vector<std::string> candidates = from_options;
-  const auto word = [&](size_t back) { return words.size() > back ? words[words.size() - 1 - back] : std::string(); };
-  const auto add = [&](const std::vector<std::string>& more) {
-    candidates.insert(candidates.end(), more.begin(), more.end());
-  };
-  const auto one_of = [](const std::string& text, std::initializer_list<const char*> choices) {
-    return std::find(choices.begin(), choices.end(), text) != choices.end();
-  };
-  const std::string current = word(0);
-  const std::string previous = word(1);
-  const std::string before = word(2);
-  if (previous == "--dataset") {
-    candidates = Names(cli, "dataset");
-  } else if (previous == "--variant") {
-    candidates = Names(cli, "variant");
-  } else if (previous == "--model") {
-    candidates = Names(cli, "model");
-  } else if (previous == "--set") {
-    candidates = TrainingOptionCandidates(current);
-  } else if (const std::vector<std::string> values = OptionValues(previous); !values.empty()) {
-    candidates = values;
-  } else if (before == "dataset" && one_of(previous, {"show", "delete", "features"})) {
-    add(Names(cli, "dataset"));
-  } else if (before == "model" && one_of(previous, {"list", "show", "delete", "download"})) {
-    add(Names(cli, "model"));
-  } else if (before == "variant" && previous == "show") {
-    add(Names(cli, "variant"));
-  } else if (before == "job" && one_of(previous, {"show", "watch", "cancel"})) {
-    add(Names(cli, "job"));
-  } else if (one_of(previous, {"classify", "evaluate", "train"})) {
-    add(Names(cli, "model"));
-  } else if (previous == "completion") {
-    add({"bash", "zsh"});
-  }
-  for (const std::string& candidate : candidates) {
+  cli->Connect();
+  const std::string word = words.empty() ? "" : words.back();
+  for (const std::string& candidate : cursor.Candidates(line, word)) {
     // A name with a line feed in it would be two candidates.
-    if (absl::StartsWith(candidate, current) && Printable(candidate) == candidate) {
-      *cli.out << candidate << "\n";
+    if (absl::StartsWith(candidate, word) && IsCleanText(candidate)) {
+      *cli->out << candidate << "\n";
     }
   }
-  return kOk;
+}
+
+void AddCompletionCommand(CommandLine& line) {
+  const auto [completion, shell] =
+      line.AddCommand(line.app(), "completion", "Print a completion script",
+                      "  source <(graft completion bash)\n  source <(graft completion zsh)", PrintScript);
+  line.OneOf(completion->add_option("SHELL", *shell, "bash or zsh")->required(), {"bash", "zsh"});
 }
 
 }  // namespace graft

@@ -4,13 +4,14 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <chrono>
 #include <memory>
 #include <ostream>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "graft/v1/datasets.grpc.pb.h"
 #include "graft/v1/jobs.grpc.pb.h"
 #include "graft/v1/models.grpc.pb.h"
@@ -27,6 +28,8 @@ struct Cli {
   std::ostream* err = nullptr;
   bool out_is_terminal = false;
   bool err_is_terminal = false;
+  // What `out` writes to in the end; -1: not known. Only for a watch to notice that nobody reads.
+  int out_fd = -1;
 
   std::unique_ptr<v1::JobService::Stub> jobs;
   std::unique_ptr<v1::DatasetService::Stub> datasets;
@@ -49,20 +52,16 @@ inline constexpr int kOk = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;
 inline constexpr int kInterrupted = 130;
+inline constexpr int kOutputClosed = 141;  // as a shell shows the death by SIGPIPE of other programs
 
 absl::Status FromGrpc(const grpc::Status& status);
 
-// A context with the deadline of unary calls.
-std::unique_ptr<grpc::ClientContext> UnaryContext();
-
-// A UUID (RFC 4122, version 4).
-std::string NewRequestId();
-
-// Submits with a fresh request id and tries again while the server is away: the id makes that safe.
-absl::StatusOr<v1::Job> Submit(const Cli& cli, const v1::JobSpec& spec, bool validate_only = false);
+// How long a unary call may take, and a context for one.
+inline constexpr absl::Duration kCallTime = absl::Seconds(60);
+std::unique_ptr<grpc::ClientContext> UnaryContext(absl::Time deadline = absl::Now() + kCallTime);
 
 // How long to wait before try `attempt` (from 1): doubles, bounded.
-std::chrono::milliseconds BackoffTime(int attempt);
+absl::Duration BackoffTime(int attempt);
 
 }  // namespace graft
 

@@ -6,41 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "core/base/text.h"
+#include "google/protobuf/util/json_util.h"
 
 namespace graft {
-namespace {
-
-// Escaped: C0 and C1 controls (a terminal takes U+009B as the start of a sequence), and marks that reverse the
-// direction of text, which make a name look like another.
-bool Harmful(uint32_t code) {
-  return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0x202A && code <= 0x202E) ||
-         (code >= 0x2066 && code <= 0x2069);
-}
-
-// The code point that starts at `at`, and its length; a length of 0 when the bytes aren't UTF-8.
-std::pair<uint32_t, size_t> Decode(const std::string& text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
-  const uint32_t first = byte(at);
-  if (first < 0x80) {
-    return {first, 1};
-  }
-  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4 || at + length > text.size()) {
-    return {0, 0};
-  }
-  uint32_t code = first & (0x7Fu >> length);
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0) != 0x80) {
-      return {0, 0};
-    }
-    code = code << 6 | (byte(at + i) & 0x3F);
-  }
-  const uint32_t smallest = length == 4 ? 0x10000 : length == 3 ? 0x800 : 0x80;
-  return code < smallest || code > 0x10FFFF ? std::pair<uint32_t, size_t>{0, 0} : std::pair{code, length};
-}
-
-}  // namespace
-
 size_t Columns(const std::string& text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
@@ -50,7 +19,7 @@ std::string Padded(const std::string& text, size_t columns, bool right) {
   return right ? space + text : text + space;
 }
 
-std::string Clipped(const std::string& text, size_t columns) {
+std::string ClippedToColumns(const std::string& text, size_t columns) {
   size_t seen = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     if ((text[i] & 0xC0) != 0x80 && ++seen > columns) {
@@ -104,25 +73,6 @@ std::string Time(int64_t unix_seconds) {
     return "-";
   }
   return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(unix_seconds), absl::UTCTimeZone());
-}
-
-std::string Printable(const std::string& text) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {
-    const auto [code, length] = Decode(text, i);
-    const size_t bytes = std::max(length, size_t{1});
-    if (length > 0 && !Harmful(code)) {
-      out.append(text, i, length);
-    } else if (text[i] == '\n') {
-      out += "\\n";
-    } else {
-      for (size_t j = i; j < i + bytes; ++j) {
-        absl::StrAppend(&out, absl::StrFormat("\\x%02x", static_cast<unsigned char>(text[j])));
-      }
-    }
-    i += bytes;
-  }
-  return out;
 }
 
 std::string Table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right) {
@@ -211,6 +161,15 @@ std::string Bar(double share, int width) {
   const double within = std::clamp(share, 0.0, 1.0);
   const auto full = static_cast<size_t>(std::lround(within * width));
   return "[" + std::string(full, '#') + std::string(static_cast<size_t>(width) - full, '.') + "]";
+}
+
+std::string JsonText(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  (void)google::protobuf::util::MessageToJsonString(message, &text, options);
+  return text;
 }
 
 }  // namespace graft

@@ -18,14 +18,12 @@ std::string Bytes(int64_t bytes);
 std::string Duration(double seconds);
 // 2026-11-24 09:39:38, UTC.
 std::string Time(int64_t unix_seconds);
-// Characters that could steer a terminal or turn text around, and bytes that aren't UTF-8, escaped.
-std::string Printable(const std::string& text);
 
 // Columns that a text takes on a terminal: code points of its UTF-8.
 size_t Columns(const std::string& text);
 // The text filled up with spaces, or cut, to a number of columns.
 std::string Padded(const std::string& text, size_t columns, bool right = false);
-std::string Clipped(const std::string& text, size_t columns);
+std::string ClippedToColumns(const std::string& text, size_t columns);
 
 // Columns aligned, first row the heading. `right`: columns of numbers.
 std::string Table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right = {});
@@ -37,6 +35,9 @@ std::string ReportText(const v1::EvaluationReport& report);
 
 // [#####.....] for a share of 0 to 1.
 std::string Bar(double share, int width);
+
+// On one line, with proto field names and with fields that have their default.
+std::string JsonText(const google::protobuf::Message& message);
 
 }  // namespace graft
 

@@ -1,355 +1,22 @@
-// The command line: its parts, and whole commands against a small server that answers by script.
+// Whole commands against a small server that answers by script.
 #include "client/cli.h"
 
-#include <grpcpp/grpcpp.h>
-#include <signal.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
-#include <mutex>
-#include <sstream>
+#include <filesystem>
+#include <functional>
 
-#include "absl/synchronization/notification.h"
-#include "client/commands.h"
-#include "client/format.h"
-#include "client/training_options.h"
-#include "client/watch.h"
-#include "nlohmann/json.hpp"
-#include "tests/testing/files.h"
+#include "tests/client/fake_server.h"
 
 namespace graft {
 namespace {
 
-using ::graft::testing::IsOk;
-using ::graft::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-TEST(FormatTest, NumbersTimesAndTables) {
-  EXPECT_EQ(Thousands(0), "0");
-  EXPECT_EQ(Thousands(999), "999");
-  EXPECT_EQ(Thousands(19024513), "19,024,513");
-  EXPECT_EQ(Thousands(-1234), "-1,234");
-  EXPECT_EQ(Bytes(999), "999 B");
-  EXPECT_EQ(Bytes(17'800'000), "17.8 MB");
-  EXPECT_EQ(Duration(1.25), "1.2s");
-  EXPECT_EQ(Duration(59.6), "1m 00s");
-  EXPECT_EQ(Duration(185), "3m 05s");
-  EXPECT_EQ(Duration(7620), "2h 07m");
-  EXPECT_EQ(Duration(-1), "?");
-  EXPECT_EQ(Printable("a\x1b[31mb\nc"), "a\\x1b[31mb\\nc");
-  EXPECT_EQ(Table({{"NAME", "N"}, {"pets", "5"}, {"müsli", "10"}}, {false, true}), "NAME    N\npets    5\nmüsli  10\n");
-  // U+009B and a bare 0x9B start a terminal's sequence, U+202E turns text around, the last byte is half a character.
-  EXPECT_EQ(Printable("müsli \xC2\x9B"
-                      "31m \x9B"),
-            "müsli \\xc2\\x9b31m \\x9b");
-  EXPECT_EQ(Printable("\xE2\x80\xAE"
-                      "gpj \xC3"),
-            "\\xe2\\x80\\xaegpj \\xc3");
-  EXPECT_EQ(Clipped("müsli", 2), "mü");
-  EXPECT_EQ(Padded("mü", 4), "mü  ");
-  EXPECT_EQ(Padded("mü", 4, true), "  mü");
-  EXPECT_EQ(Bar(0.5, 4), "[##..]");
-  EXPECT_EQ(Bar(7, 4), "[####]");
-}
-
-TEST(TrainingOptionsTest, SetByNameOrAnErrorThatHelps) {
-  v1::TrainingOptions options;
-  for (const char* assignment : {"epochs=7", "learning_rate=1e-4", "seed=18446744073709551615", "optimizer=adamw",
-                                 "preprocessing=rescale", "device=cuda:1"}) {
-    EXPECT_THAT(SetTrainingOption(assignment, &options), IsOk()) << assignment;
-  }
-  EXPECT_EQ(options.epochs(), 7);
-  EXPECT_EQ(options.learning_rate(), 1e-4);
-  EXPECT_EQ(options.seed(), UINT64_MAX);
-  EXPECT_EQ(options.optimizer(), v1::OPTIMIZER_ADAMW);
-  EXPECT_EQ(options.preprocessing(), v1::PREPROCESSING_RESCALE);
-  EXPECT_FALSE(options.has_batch_size());
-  for (const auto& [assignment, message] : {std::pair{"epochs", "KEY=VALUE"},
-                                            {"epochz=1", "learning_rate"},
-                                            {"epoch=1", "there is no option 'epoch'; did you mean epochs? use one of"},
-                                            {"augment_zom=1", "did you mean augment_zoom?"},
-                                            {"augment_with_shift=1", "did you mean augment_width_shift?"},
-                                            {"x=1", "there is no option 'x'; use one of epochs, batch_size"},
-                                            {"=1", "there is no option ''; use one of epochs, batch_size"},
-                                            {"epochs=x", "whole number"},
-                                            {"epochs=", "whole number"},
-                                            {"optimizer=lion", "rmsprop, sgd, adam, adamw"},
-                                            {"optimizer=unspecified", "rmsprop"},
-                                            {"rho=abc", "number"},
-                                            {"seed=-1", "whole number"}}) {
-    EXPECT_THAT(SetTrainingOption(assignment, &options),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
-  }
-}
-
-TEST(SplitSizesTest, CountsOrSharesButNoMix) {
-  v1::SplitSpec split;
-  ASSERT_THAT(SetSplitSizes("1500", "500", "0", &split), IsOk());
-  EXPECT_EQ(split.counts().train(), 1500);
-  EXPECT_EQ(split.counts().test(), 0);
-  ASSERT_THAT(SetSplitSizes("60%", "0.2", "0", &split), IsOk());
-  EXPECT_EQ(split.fractions().train(), 0.6);
-  EXPECT_EQ(split.fractions().validation(), 0.2);
-  EXPECT_THAT(SetSplitSizes("1500", "0.2", "0.2", &split),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("mixed")));
-  for (const char* bad : {"-5", "-0.5", "1.5", "120%", "nan"}) {
-    EXPECT_THAT(SetSplitSizes("0.6", bad, "0.2", &split), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad)));
-  }
-  EXPECT_THAT(SetSplitSizes("many", "1", "1", &split),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--train")));
-}
-
-TEST(ParseModelTest, NameAndVersionOrAlias) {
-  EXPECT_EQ(ParseModel("pets")->name(), "pets");
-  EXPECT_EQ(ParseModel("pets")->which_case(), v1::ModelRef::WHICH_NOT_SET);
-  EXPECT_EQ(ParseModel("pets@12")->name(), "pets");
-  EXPECT_EQ(ParseModel("pets@12")->version(), 12);
-  EXPECT_EQ(ParseModel("pets@prod")->alias(), "prod");
-  for (const char* text : {"pets@", "pets@_", "pets@0", "pets@-1"}) {
-    EXPECT_THAT(ParseModel(text), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
-  }
-}
-
-v1::JobEvent Event(int64_t sequence) {
-  v1::JobEvent event;
-  event.set_job_id("job-1");
-  event.set_sequence(sequence);
-  event.set_attempt(1);
-  return event;
-}
-v1::JobEvent StateEvent(int64_t sequence, v1::JobState state) {
-  v1::JobEvent event = Event(sequence);
-  event.mutable_state()->set_state(state);
-  return event;
-}
-v1::JobEvent EpochEvent(int64_t sequence, int epoch) {
-  v1::JobEvent event = Event(sequence);
-  event.mutable_epoch()->set_epoch(epoch);
-  event.mutable_epoch()->set_validation_accuracy(0.5);
-  return event;
-}
-
-// Answers by script.
-class FakeServer : public v1::JobService::Service, public v1::PredictionService::Service {
- public:
-  FakeServer() {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(static_cast<v1::JobService::Service*>(this));
-    builder.RegisterService(static_cast<v1::PredictionService::Service*>(this));
-    builder.RegisterService(&uploads_);
-    builder.RegisterService(&models_);
-    server_ = builder.BuildAndStart();
-  }
-  ~FakeServer() override { server_->Shutdown(); }
-
-  grpc::Status SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request, v1::Job* job) override {
-    const std::lock_guard lock(mutex);
-    submits.push_back(*request);
-    if (submits.size() <= unavailable_submits) {
-      return {grpc::StatusCode::UNAVAILABLE, "starting"};
-    }
-    job->set_id("job-1");
-    job->set_state(v1::JOB_STATE_QUEUED);
-    *job->mutable_spec() = request->spec();
-    return grpc::Status::OK;
-  }
-  // The first stream breaks after three events.
-  grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest* request,
-                        grpc::ServerWriter<v1::JobEvent>* writer) override {
-    const std::lock_guard lock(mutex);
-    watches.push_back(request->after_sequence());
-    if (hang) {
-      // Ctrl-C while nothing happens: the handler waits until the client has given up.
-      writer->Write(StateEvent(1, v1::JOB_STATE_RUNNING));
-      kill(getpid(), SIGINT);
-      client_left.WaitForNotification();
-      return grpc::Status::CANCELLED;
-    }
-    const std::vector<v1::JobEvent> log = {StateEvent(1, v1::JOB_STATE_QUEUED), StateEvent(2, v1::JOB_STATE_RUNNING),
-                                           EpochEvent(3, 1), EpochEvent(4, 2), EndEvent()};
-    for (const v1::JobEvent& event : log) {
-      if (event.sequence() > request->after_sequence() - repeated) {
-        writer->Write(event);
-      }
-      if (watches.size() == 1 && event.sequence() == 3) {
-        return {grpc::StatusCode::UNAVAILABLE, "going down"};
-      }
-    }
-    return grpc::Status::OK;
-  }
-  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* job) override {
-    job->set_id(request->id());
-    job->set_state(end_state);
-    return grpc::Status::OK;
-  }
-  v1::JobEvent EndEvent() const {
-    v1::JobEvent event = StateEvent(5, end_state);
-    if (end_state == v1::JOB_STATE_FAILED) {
-      event.mutable_state()->mutable_error()->set_message("disk full");
-    } else {
-      event.mutable_state()->mutable_result()->mutable_evaluate()->set_model("m");
-      event.mutable_state()->mutable_result()->mutable_evaluate()->mutable_report()->set_accuracy(0.875);
-    }
-    return event;
-  }
-  grpc::Status ClassifyStream(
-      grpc::ServerContext*,
-      grpc::ServerReaderWriter<v1::ClassifyStreamResponse, v1::ClassifyRequest>* stream) override {
-    v1::ClassifyRequest request;
-    for (int64_t index = 0; stream->Read(&request); ++index) {
-      v1::ClassifyStreamResponse response;
-      response.set_index(index);
-      if (request.image() == "end") {
-        return grpc::Status::OK;
-      }
-      if (request.image() == "lost") {
-        response.mutable_error()->set_code(5);
-        response.mutable_error()->set_message("no such model");
-      } else if (request.image() == "skip") {
-        response.set_index(index + 1);
-      } else if (request.image() == "bad") {
-        response.mutable_error()->set_code(3);
-        response.mutable_error()->set_message("not an image");
-      } else {
-        v1::Prediction* prediction = response.mutable_response()->add_predictions();
-        prediction->set_label(request.image());  // what was sent comes back as the label
-        prediction->set_probability(0.75);
-      }
-      stream->Write(response);
-    }
-    return grpc::Status::OK;
-  }
-
-  struct Uploads : v1::DatasetService::Service {
-    grpc::Status UploadImages(grpc::ServerContext*, grpc::ServerReader<v1::UploadImagesRequest>* reader,
-                              v1::UploadImagesResponse* response) override {
-      v1::UploadImagesRequest request;
-      std::string path;
-      while (reader->Read(&request)) {
-        if (request.has_path()) {
-          path = request.path();
-          files.emplace_back(path, "");
-        } else {
-          files.back().second += request.chunk();
-        }
-      }
-      response->set_upload_id("upload-7");
-      response->set_files(static_cast<int64_t>(files.size()));
-      return grpc::Status::OK;
-    }
-    std::vector<std::pair<std::string, std::string>> files;
-  };
-
-  struct Models : v1::ModelService::Service {
-    grpc::Status GetVariant(grpc::ServerContext*, const v1::GetVariantRequest* request, v1::Variant* variant) override {
-      variant->set_name(request->name());
-      v1::OptionInfo* option = variant->add_options();
-      option->set_name("rho");
-      option->set_meaning("RMSprop: decay of the squared gradient.");
-      option->set_range("0 to below 1");
-      option->set_default_value("0.9");
-      return grpc::Status::OK;
-    }
-  };
-
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-
-  std::mutex mutex;
-  bool hang = false;
-  int64_t repeated = 0;  // events that a second watch gets again
-  absl::Notification client_left;
-  size_t unavailable_submits = 0;
-  v1::JobState end_state = v1::JOB_STATE_SUCCEEDED;
-  std::vector<v1::SubmitJobRequest> submits;
-  std::vector<int64_t> watches;
-  Uploads uploads_;
-  Models models_;
-
- private:
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-};
-
-class CliTest : public ::testing::Test {
- protected:
-  int Run(std::vector<std::string> words) {
-    words.insert(words.begin(), {"--server", server_.address()});
-    out_.str("");
-    err_.str("");
-    return RunCli(words, &out_, &err_, false, false);
-  }
-  std::vector<nlohmann::json> JsonLines() {
-    std::vector<nlohmann::json> lines;
-    std::istringstream in(out_.str());
-    for (std::string line; std::getline(in, line);) {
-      lines.push_back(nlohmann::json::parse(line));
-    }
-    return lines;
-  }
-  const testing::TempDir dir_;
-  FakeServer server_;
-  std::ostringstream out_;
-  std::ostringstream err_;
-};
-
-TEST_F(CliTest, AWatchThatBreaksGoesOnWithoutAGapOrARepeat) {
-  EXPECT_EQ(Run({"job", "watch", "job-1", "--format", "json"}), 0);
-  std::vector<std::string> sequences;
-  for (const nlohmann::json& line : JsonLines()) {
-    sequences.push_back(line["sequence"]);
-  }
-  EXPECT_THAT(sequences, ElementsAre("1", "2", "3", "4", "5"));
-  EXPECT_THAT(server_.watches, ElementsAre(0, 3));
-  EXPECT_THAT(err_.str(), HasSubstr("lost the server"));
-}
-
-TEST_F(CliTest, EventsThatComeAgainAreShownOnce) {
-  server_.repeated = 2;
-  EXPECT_EQ(Run({"job", "watch", "job-1", "--format", "json"}), 0);
-  EXPECT_EQ(JsonLines().size(), 5U);
-}
-
-TEST_F(CliTest, AWatchOfWhatHasEndedTellsHowItEnded) {
-  server_.watches.push_back(0);  // so that the first one doesn't break
-  EXPECT_EQ(Run({"job", "watch", "job-1", "--after", "5"}), 0);
-  EXPECT_THAT(out_.str(), HasSubstr("job-1 has succeeded"));
-  server_.end_state = v1::JOB_STATE_CANCELLED;
-  EXPECT_EQ(Run({"job", "watch", "job-1", "--after", "5"}), 1);
-  EXPECT_THAT(err_.str(), HasSubstr("graft: job-1 was cancelled"));
-}
-
-TEST_F(CliTest, CtrlCLeavesTheJobRunning) {
-  server_.hang = true;
-  EXPECT_EQ(Run({"job", "watch", "job-1"}), 130);
-  server_.client_left.Notify();
-  EXPECT_THAT(err_.str(), HasSubstr("come back with: graft job watch job-1"));
-}
-
-TEST_F(CliTest, AWaitingCommandPrintsOneDocument) {
-  EXPECT_EQ(Run({"evaluate", "m", "--format", "json"}), 0);
-  const std::vector<nlohmann::json> lines = JsonLines();
-  ASSERT_EQ(lines.size(), 1U);
-  EXPECT_EQ(lines[0]["report"]["accuracy"], 0.875);
-  server_.end_state = v1::JOB_STATE_FAILED;
-  EXPECT_EQ(Run({"evaluate", "m", "--format", "json"}), 1);
-  EXPECT_EQ(out_.str(), "");
-  EXPECT_THAT(err_.str(), HasSubstr("graft: job-1 has failed: disk full"));
-}
-
-TEST_F(CliTest, AVariantIsShownWithWhatItsOptionsMayBe) {
-  EXPECT_EQ(Run({"variant", "show", "v"}), 0);
-  EXPECT_THAT(out_.str(), HasSubstr("OPTION  DEFAULT  RANGE         MEANING\n"
-                                    "rho     0.9      0 to below 1  RMSprop: decay of the squared gradient.\n"));
-  EXPECT_EQ(Run({"variant", "show", "v", "--format", "json"}), 0);
-  const std::vector<nlohmann::json> lines = JsonLines();
-  ASSERT_EQ(lines.size(), 1U);
-  EXPECT_EQ(lines[0]["options"][0]["name"], "rho");
-  EXPECT_EQ(lines[0]["options"][0]["range"], "0 to below 1");
-  EXPECT_EQ(lines[0]["options"][0]["default_value"], "0.9");
-}
+using CliTest = testing::CliTest;
 
 TEST_F(CliTest, ASubmitIsTriedAgainWithTheSameRequestId) {
   server_.unavailable_submits = 2;
@@ -378,7 +45,7 @@ TEST_F(CliTest, ExitStatusesTellFailureFromUsage) {
   EXPECT_EQ(Run({"features", "--out", "x", "f"}), 2);
   server_.end_state = v1::JOB_STATE_FAILED;
   EXPECT_EQ(Run({"job", "watch", "job-1"}), 1);
-  EXPECT_EQ(Run({"model", "list"}), 1);  // this server has no such service
+  EXPECT_EQ(Run({"variant", "show", "v"}), 1);  // this server has no such call
   EXPECT_THAT(err_.str(), HasSubstr("graft: "));
 }
 
@@ -388,23 +55,58 @@ TEST_F(CliTest, NoServerIsSaidWithTheRemedy) {
   EXPECT_THAT(err_.str(), AllOf(HasSubstr("127.0.0.1:1"), HasSubstr("GRAFT_SERVER")));
 }
 
-TEST_F(CliTest, EveryCommandsHelpHasAnExample) {
-  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{{"status"},
-                                                                                       {"dataset", "create"},
-                                                                                       {"dataset", "upload"},
-                                                                                       {"dataset", "features"},
-                                                                                       {"train"},
-                                                                                       {"evaluate"},
-                                                                                       {"job", "watch"},
-                                                                                       {"model", "download"},
-                                                                                       {"classify"},
-                                                                                       {"features"},
-                                                                                       {"completion"}}) {
-    std::vector<std::string> words = command;
+// Every command there is, read off the help of the groups.
+std::vector<std::vector<std::string>> AllCommands(const std::function<std::string(std::vector<std::string>)>& help,
+                                                  const std::vector<std::string>& words = {}) {
+  const std::string text = help(words);
+  const size_t start = text.find("Subcommands:\n");
+  if (start == std::string::npos) {
+    return {words};
+  }
+  std::vector<std::vector<std::string>> all;
+  std::istringstream lines(text.substr(start));
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line) && !line.empty()) {
+    std::vector<std::string> below = words;
+    std::istringstream(line) >> below.emplace_back();
+    for (std::vector<std::string>& command : AllCommands(help, below)) {
+      all.push_back(std::move(command));
+    }
+  }
+  return all;
+}
+
+TEST_F(CliTest, EveryCommandsHelpHasAnExampleThatIsThatCommand) {
+  const auto help = [&](std::vector<std::string> words) {
     words.push_back("--help");
     EXPECT_EQ(Run(words), 0);
-    EXPECT_THAT(out_.str(), HasSubstr("Examples:")) << command[0];
+    return out_.str();
+  };
+  const auto commands = AllCommands(help);
+  EXPECT_GE(commands.size(), 22U);
+  for (const std::vector<std::string>& command : commands) {
+    std::string line = "graft";
+    for (const std::string& word : command) {
+      line += " " + word;
+    }
+    const std::string text = help(command);
+    const size_t examples = text.find("Examples:");
+    ASSERT_NE(examples, std::string::npos) << line;
+    EXPECT_THAT(text.substr(examples), AllOf(HasSubstr(line), HasSubstr("--format json"))) << line;
   }
+}
+
+TEST_F(CliTest, AVariantIsShownWithWhatItsOptionsMayBe) {
+  EXPECT_EQ(Run({"variant", "show", "v"}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("OPTION  DEFAULT  RANGE         MEANING\n"
+                                    "rho     0.9      0 to below 1  RMSprop: decay of the squared gradient.\n"));
+  EXPECT_EQ(Run({"variant", "show", "v", "--format", "json"}), 0);
+  const std::vector<nlohmann::json> lines = JsonLines();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["options"][0]["name"], "rho");
+  EXPECT_EQ(lines[0]["options"][0]["range"], "0 to below 1");
+  EXPECT_EQ(lines[0]["options"][0]["default_value"], "0.9");
 }
 
 TEST_F(CliTest, ClassifyGoesOnAfterABadFile) {
@@ -460,31 +162,119 @@ TEST_F(CliTest, UploadSendsNestedFilesSortedAndThenSplits) {
   EXPECT_EQ(Run({"dataset", "upload", "d", (dir_ / "in").string(), "--label", "folder", "--train", "2", "--validation",
                  "1", "--test", "1"}),
             0);
-  ASSERT_EQ(server_.uploads_.files.size(), 2U);
-  EXPECT_EQ(server_.uploads_.files[0], std::make_pair(std::string("a/ü 1.jpg"), std::string("one")));
-  EXPECT_EQ(server_.uploads_.files[1].second.size(), 600'000U);
+  ASSERT_EQ(server_.datasets.files.size(), 2U);
+  EXPECT_EQ(server_.datasets.files[0], std::make_pair(std::string("a/ü 1.jpg"), std::string("one")));
+  EXPECT_EQ(server_.datasets.files[1].second.size(), 600'000U);
   ASSERT_EQ(server_.submits.size(), 1U);
   EXPECT_EQ(server_.submits[0].spec().split().upload_id(), "upload-7");
   EXPECT_EQ(server_.submits[0].spec().split().label_rule(), v1::LABEL_RULE_FOLDER);
 }
 
-TEST_F(CliTest, CompletionKnowsCommandsOptionsAndKeys) {
-  EXPECT_EQ(Run({"completion", "bash"}), 0);
-  EXPECT_THAT(out_.str(), HasSubstr("__complete"));
-  const auto complete = [&](std::vector<std::string> words) {
-    words.insert(words.begin(), {"__complete", "--"});
-    out_.str("");
-    EXPECT_EQ(RunCli(words, &out_, &err_, false, false), 0);
-    return out_.str();
-  };
-  EXPECT_EQ(complete({"da"}), "dataset\n");
-  EXPECT_THAT(complete({"dataset", ""}), AllOf(HasSubstr("create\n"), HasSubstr("upload\n")));
-  EXPECT_THAT(complete({"train", "m", "--v"}),
-              AllOf(HasSubstr("--variant\n"), HasSubstr("--validate\n"), Not(HasSubstr("--dataset"))));
-  EXPECT_EQ(complete({"train", "m", "--set", "ep"}), "epochs=\nepsilon=\n");
-  EXPECT_EQ(complete({"train", "m", "--set", "optimizer=ad"}), "optimizer=adam\noptimizer=adamw\n");
-  EXPECT_EQ(complete({"evaluate", "m", "--split", ""}), "train\nvalidation\ntest\n");
-  EXPECT_EQ(complete({"--server", server_.address(), "job", "show", "job-"}), "");  // it lists none
+TEST_F(CliTest, AModelsNameAloneDeletesOnlyAModelOfOneVersion) {
+  EXPECT_EQ(Run({"model", "delete", "m"}), 2);
+  EXPECT_EQ(err_.str(), "graft: m has 2 versions; name one (m@3) or use --all\n");
+  EXPECT_EQ(Run({"model", "delete", "m@1", "--all"}), 2);
+  EXPECT_TRUE(server_.deletes.empty());
+  EXPECT_EQ(Run({"model", "delete", "m", "--all"}), 0);
+  EXPECT_EQ(out_.str(), "deleted m (2 versions)\n");
+  // The version that was seen, not those that came meanwhile.
+  EXPECT_EQ(Run({"model", "delete", "other"}), 0);
+  EXPECT_EQ(Run({"model", "delete", "m@stale"}), 0);
+  EXPECT_EQ(Run({"model", "delete", "gone"}), 0);  // which this server doesn't mind
+  ASSERT_EQ(server_.deletes.size(), 4U);
+  EXPECT_TRUE(server_.deletes[0].all_versions());
+  EXPECT_EQ(server_.deletes[1].model().version(), 7);
+  EXPECT_FALSE(server_.deletes[1].all_versions());
+  EXPECT_EQ(server_.deletes[2].model().alias(), "stale");
+  EXPECT_FALSE(server_.deletes[2].all_versions());
+  EXPECT_TRUE(server_.deletes[3].all_versions());
+}
+
+TEST_F(CliTest, AVersionWhereAModelIsMeantIsAWrongCommandLine) {
+  EXPECT_EQ(Run({"train", "m@2", "--dataset", "d", "--variant", "v"}), 2);
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("'m@2'"), HasSubstr("leave it out")));
+  EXPECT_EQ(Run({"model", "list", "m@2"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("graft model show"));
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"model", "show", "@2"},
+                                             {"model", "delete", "m@"},
+                                             {"model", "download", "m@0", "--out", "x"},
+                                             {"evaluate", "m@-"},
+                                             {"classify", "m@a b", "f"},
+                                             {"features", "--model", "@p", "--out", "x", "f"}}) {
+    EXPECT_EQ(Run(words), 2) << words[0];
+    EXPECT_THAT(err_.str(), HasSubstr("MODEL@ALIAS"));
+  }
+  EXPECT_TRUE(server_.submits.empty());
+}
+
+TEST_F(CliTest, ListsFollowPages) {
+  EXPECT_EQ(Run({"job", "list", "--limit", "70", "--kind", "train", "--state", "running"}), 0);
+  ASSERT_EQ(server_.job_lists.size(), 2U);
+  EXPECT_EQ(server_.job_lists[0].kind(), "train");
+  EXPECT_THAT(server_.job_lists[0].states(), ElementsAre(v1::JOB_STATE_RUNNING));
+  EXPECT_EQ(server_.job_lists[1].page_size(), 20);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("job-120  evaluate  m@production  succeeded"), HasSubstr("\njob-51 "),
+                                Not(HasSubstr("\njob-50 ")), HasSubstr("--limit shows more")));
+  EXPECT_EQ(Run({"model", "list"}), 0);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("m@3"), HasSubstr("m@1"), HasSubstr("other@7")));
+  EXPECT_EQ(Run({"model", "list", "--format", "json"}), 0);
+  ASSERT_EQ(JsonLines().size(), 1U);
+  EXPECT_EQ(JsonLines()[0]["models"].size(), 3U);
+  EXPECT_EQ(JsonLines()[0]["next_page_token"], "");
+}
+
+TEST_F(CliTest, DownloadsAreWholeOrAnError) {
+  const std::string out = (dir_ / "out").string();
+  EXPECT_EQ(Run({"model", "download", "m@prod", "--out", out}), 0);
+  EXPECT_EQ(out_.str(), out + "/model.json\n" + out + "/a/b.png\n");
+  EXPECT_EQ(testing::ReadText(dir_ / "out/a/b.png"), "png");
+
+  server_.download = {{"../x", "bad"}};
+  EXPECT_EQ(Run({"model", "download", "m", "--out", out}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("unsafe path: ../x"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "x"));
+
+  server_.download = {{"cut.json", "{"}};
+  server_.download_end = {grpc::StatusCode::DATA_LOSS, "damaged"};
+  EXPECT_EQ(Run({"model", "download", "m", "--out", out}), 1);
+  EXPECT_EQ(err_.str(), "graft: damaged\n");
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "out/cut.json"));
+}
+
+TEST_F(CliTest, ADownloadThatTheDiskDoesNotTakeFails) {
+  server_.download = {{"large.bin", "more than ten bytes"}};
+  signal(SIGXFSZ, SIG_IGN);
+  struct rlimit before {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const struct rlimit narrow = {10, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &narrow), 0);
+  const int status = Run({"model", "download", "m", "--out", dir_.path().string()});
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(status, 1);
+  EXPECT_THAT(err_.str(), HasSubstr("large.bin"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "large.bin"));
+}
+
+TEST_F(CliTest, ALinkThatLeadsNowhereDoesNotHideTheFilesBehindIt) {
+  for (const char* name : {"1.jpg", "2.jpg", "3.jpg", "4.jpg"}) {
+    testing::WriteText(dir_ / name, name);
+  }
+  std::filesystem::create_symlink("nowhere", dir_ / "link.jpg");
+  EXPECT_EQ(Run({"classify", "m", dir_.path().string()}), 0);
+  for (const char* name : {"1.jpg", "2.jpg", "3.jpg", "4.jpg"}) {
+    EXPECT_THAT(out_.str(), HasSubstr(name));
+  }
+}
+
+TEST_F(CliTest, NobodyReadingEndsAClassificationEarly) {
+  for (int i = 0; i < 60; ++i) {
+    testing::WriteText(dir_ / ("f" + std::to_string(i) + ".jpg"), "x");
+  }
+  out_.setstate(std::ios::badbit);
+  EXPECT_EQ(RunCli({"--server", server_.address(), "classify", "m", dir_.path().string()}, &out_, &err_, false, false),
+            141);
+  EXPECT_EQ(err_.str(), "");
 }
 
 }  // namespace

@@ -1,162 +1,132 @@
-// What a person sees of a job, from scripted events.
+// Following a job over a connection that may break.
 #include "client/watch.h"
 
-#include <sstream>
+#include <fcntl.h>
+#include <unistd.h>
 
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
+#include <thread>
+
+#include "client/output.h"
+#include "tests/client/fake_server.h"
 
 namespace graft {
 namespace {
 
-using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
-v1::JobEvent Event(int64_t seconds) {
-  v1::JobEvent event;
-  event.set_job_id("job-1");
-  event.set_attempt(1);
-  event.mutable_time()->set_seconds(1'800'000'000 + seconds);
-  return event;
-}
+using WatchTest = testing::CliTest;
 
-v1::JobEvent State(int64_t seconds, v1::JobState state, int attempt = 1) {
-  v1::JobEvent event = Event(seconds);
-  event.set_attempt(attempt);
-  event.mutable_state()->set_state(state);
-  return event;
-}
+// Takes so many bytes, then none.
+class NarrowBuffer : public std::streambuf {
+ public:
+  explicit NarrowBuffer(size_t room) : room_(room) {}
+  const std::string& text() const { return text_; }
 
-v1::JobEvent Copy(int64_t seconds, int64_t done) {
-  v1::JobEvent event = Event(seconds);
-  event.mutable_progress()->set_phase("copy");
-  event.mutable_progress()->set_unit("files");
-  event.mutable_progress()->set_done(done);
-  event.mutable_progress()->set_total(2000);
-  return event;
-}
-
-v1::JobEvent Training(int64_t seconds, int epoch, int64_t done, double loss) {
-  v1::JobEvent event = Event(seconds);
-  v1::Progress* progress = event.mutable_progress();
-  progress->set_phase("train");
-  progress->set_unit("steps");
-  progress->set_epoch(epoch);
-  progress->set_epochs(30);
-  progress->set_done(done);
-  progress->set_total(100);
-  progress->set_images_per_second(123.4);
-  progress->set_eta_seconds(61);
-  progress->add_steps()->set_loss(9);
-  progress->add_steps()->set_loss(loss);
-  progress->mutable_steps(1)->set_accuracy(0.5);
-  return event;
-}
-
-v1::JobEvent Epoch(int64_t seconds, int number) {
-  v1::JobEvent event = Event(seconds);
-  v1::EpochMetrics* epoch = event.mutable_epoch();
-  epoch->set_epoch(number);
-  epoch->set_loss(0.1234);
-  epoch->set_accuracy(0.9512);
-  epoch->set_validation_loss(0.25);
-  epoch->set_validation_accuracy(0.75);
-  epoch->set_seconds(1.2);
-  return event;
-}
-
-class WatchViewTest : public ::testing::Test {
  protected:
-  std::string Take() {
-    const std::string text = out_.str();
-    out_.str("");
-    return text;
+  int_type overflow(int_type character) override {
+    if (text_.size() == room_) {
+      return traits_type::eof();
+    }
+    text_ += traits_type::to_char_type(character);
+    return character;
   }
-  std::ostringstream out_;
+
+ private:
+  const size_t room_;
+  std::string text_;
 };
 
-TEST_F(WatchViewTest, APipeGetsEachPhasesStartAndEndAndProgressEveryFiveSeconds) {
-  WatchView view(&out_, false);
-  view.Show(State(0, v1::JOB_STATE_QUEUED));
-  view.ShowQueuePosition("job-1", 2);
-  view.ShowQueuePosition("job-1", 2);
-  view.ShowQueuePosition("job-1", 1);
-  view.Show(State(1, v1::JOB_STATE_RUNNING));
-  EXPECT_EQ(Take(), "job-1 is queued\njob-1 is number 2 in line\njob-1 is number 1 in line\njob-1 is running\n");
-  for (int i = 0; i <= 12; ++i) {
-    view.Show(Copy(2 + i, i * 100));
+TEST_F(WatchTest, AWatchThatBreaksGoesOnWithoutAGapOrARepeat) {
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--format", "json"}), 0);
+  std::vector<std::string> sequences;
+  for (const nlohmann::json& line : JsonLines()) {
+    sequences.push_back(line["sequence"]);
   }
-  view.Show(Copy(15, 2000));
-  EXPECT_EQ(Take(),
-            "copy: started, 2,000 files\n"
-            "copy  25%  500/2,000 files\n"
-            "copy  50%  1,000/2,000 files\n"
-            "copy: done, 2,000 files, 13s\n");
-  view.Show(Training(20, 1, 1, 0.5));
-  view.Show(Training(21, 1, 100, 0.4));
-  view.Show(Epoch(22, 1));
-  view.Show(Training(26, 2, 50, 0.3));
-  view.Show(Training(27, 2, 60, 0.25));
-  view.Show(Epoch(28, 2));
-  view.Show(State(30, v1::JOB_STATE_SUCCEEDED));
-  EXPECT_EQ(Take(),
-            "train: started, 30 epochs of 100 steps\n"
-            "epoch  1/30  loss 0.1234  accuracy 0.9512  val_loss 0.2500  val_accuracy 0.7500  1.2s\n"
-            "train  epoch 2/30  60%  60/100 steps  loss 0.2500  accuracy 0.5000  123 images/s  ETA 1m 01s\n"
-            "epoch  2/30  loss 0.1234  accuracy 0.9512  val_loss 0.2500  val_accuracy 0.7500  1.2s\n"
-            "train: done, 10s\n"
-            "job-1 has succeeded\n");
+  EXPECT_THAT(sequences, ElementsAre("1", "2", "3", "4", "5"));
+  EXPECT_THAT(server_.watches, ElementsAre(0, 3));
+  EXPECT_THAT(err_.str(), HasSubstr("lost the server"));
 }
 
-TEST_F(WatchViewTest, ATerminalHasOneLiveLineThatNeverWraps) {
-  WatchView view(&out_, true, 100);
-  view.Show(Training(1, 3, 45, 0.1234));
-  EXPECT_EQ(Take(),
-            "\r\x1b[Ktrain  epoch 3/30  [########.........]  45%  loss 0.1234  accuracy 0.5000  123 images/s"
-            "  ETA 1m 01s");
-  view.Show(Epoch(2, 3));
-  EXPECT_EQ(Take(), "\r\x1b[Kepoch  3/30  loss 0.1234  accuracy 0.9512  val_loss 0.2500  val_accuracy 0.7500  1.2s\n");
-  view.Clear();
-  EXPECT_EQ(Take(), "");  // nothing live
-  view.ShowQueuePosition("job-1", 3);
-  view.Clear();
-  EXPECT_EQ(Take(), "\r\x1b[Kjob-1 is queued, number 3 in line\r\x1b[K");
-
-  WatchView narrow(&out_, true, 40);
-  narrow.Show(Training(1, 3, 45, 0.1234));
-  EXPECT_EQ(Take(), "\r\x1b[Ktrain  epoch 3/30  45%  loss 0.1234  ac");
+TEST_F(WatchTest, EventsThatComeAgainAreShownOnce) {
+  server_.repeated = 2;
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--format", "json"}), 0);
+  EXPECT_EQ(JsonLines().size(), 5U);
 }
 
-TEST_F(WatchViewTest, AJobThatStartsAgainSaysSoAndNothingIsCalledDone) {
-  WatchView view(&out_, false);
-  view.Show(Copy(1, 100));
-  view.Show(State(2, v1::JOB_STATE_QUEUED, 2));
-  view.Show(State(3, v1::JOB_STATE_RUNNING, 2));
-  view.Show(Copy(4, 100));
-  view.Show(State(5, v1::JOB_STATE_FAILED, 2));
-  EXPECT_EQ(Take(),
-            "copy: started, 2,000 files\njob-1 is queued\njob-1 is running again from its beginning, attempt 2\n"
-            "copy: started, 2,000 files\njob-1 has failed\n");
+TEST_F(WatchTest, AWatchOfWhatHasEndedTellsHowItEnded) {
+  server_.breaks = false;
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--after", "5"}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("job-1 has succeeded"));
+  server_.end_state = v1::JOB_STATE_CANCELLED;
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--after", "5"}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("graft: job-1 was cancelled"));
 }
 
-TEST_F(WatchViewTest, TextFromTheServerCannotSteerTheTerminal) {
-  WatchView view(&out_, true);
-  v1::JobEvent warning = Event(1);
-  warning.mutable_log()->set_text("skipped \x1b[2J.jpg");
-  warning.mutable_log()->set_warning(true);
-  view.Show(warning);
-  EXPECT_EQ(Take(), "warning: skipped \\x1b[2J.jpg\n");
-  v1::JobEvent progress = Copy(1, 5);
-  progress.mutable_progress()->set_phase("\x1b]0;x\x07");
-  view.Show(progress);
-  EXPECT_THAT(Take(), AllOf(HasSubstr("\\x1b]0;x\\x07"), Not(HasSubstr("\x07"))));
+TEST_F(WatchTest, CtrlCLeavesTheJobRunning) {
+  server_.hang = true;
+  EXPECT_EQ(Run({"job", "watch", "job-1"}), 130);
+  server_.client_left.Notify();
+  EXPECT_THAT(err_.str(), HasSubstr("come back with: graft job watch job-1"));
 }
 
-TEST_F(WatchViewTest, AWatchThatStartsLateDoesNotKnowHowManyEpochs) {
-  WatchView view(&out_, false);
-  view.Show(Epoch(1, 7));
-  EXPECT_THAT(Take(), HasSubstr("epoch 7/?  loss"));
+TEST_F(WatchTest, AWaitingCommandPrintsOneDocument) {
+  EXPECT_EQ(Run({"evaluate", "m", "--format", "json"}), 0);
+  const std::vector<nlohmann::json> lines = JsonLines();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["report"]["accuracy"], 0.875);
+  server_.end_state = v1::JOB_STATE_FAILED;
+  EXPECT_EQ(Run({"evaluate", "m", "--format", "json"}), 1);
+  EXPECT_EQ(out_.str(), "");
+  EXPECT_THAT(err_.str(), HasSubstr("graft: job-1 has failed: disk full"));
+}
+
+TEST_F(WatchTest, AStreamThatEndsBeforeItsJobIsTakenUpAgain) {
+  server_.breaks = false;
+  server_.premature_ends = 1;
+  EXPECT_EQ(Run({"job", "watch", "job-1", "--format", "json"}), 0);
+  EXPECT_THAT(server_.watches, ElementsAre(0, 4));
+  EXPECT_EQ(JsonLines().size(), 5U);
+}
+
+TEST_F(WatchTest, NobodyReadingEndsItQuietlyAndTheJobGoesOn) {
+  server_.hang = true;  // after the first event; without the signal, for only a watch that reads would end by it
+  server_.interrupts = false;
+  for (const char* format : {"text", "json"}) {
+    NarrowBuffer buffer(3);
+    std::ostream out(&buffer);
+    err_.str("");
+    EXPECT_EQ(
+        RunCli({"--server", server_.address(), "job", "watch", "job-1", "--format", format}, &out, &err_, false, false),
+        141);
+    EXPECT_EQ(err_.str(), "");
+    EXPECT_EQ(buffer.text().size(), 3U);
+  }
+  server_.client_left.Notify();
+}
+
+TEST_F(WatchTest, AReaderThatLeavesWhileNothingHappensEndsIt) {
+  signal(SIGPIPE, SIG_IGN);
+  server_.hang = true;
+  server_.interrupts = false;
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  FdBuffer buffer(ends[1]);
+  std::ostream out(&buffer);
+  int status = 0;
+  std::thread watch([&] {
+    status = RunCli({"--server", server_.address(), "job", "watch", "job-1"}, &out, &err_, false, false, ends[1]);
+  });
+  char byte = 0;
+  while (byte != '\n') {  // the only line that there is
+    ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  }
+  close(ends[0]);
+  watch.join();
+  server_.client_left.Notify();
+  close(ends[1]);
+  EXPECT_EQ(status, 141);
+  EXPECT_EQ(err_.str(), "");
 }
 
 }  // namespace

@@ -4,12 +4,17 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <future>
 
 #include "core/base/safetensors.h"
-#include "core/nn/internal/convolution_torch.h"
-#include "core/nn/internal/dense_torch.h"
-#include "core/nn/internal/network_torch.h"
+#include "core/kernels/conv3x3.h"
+#include "core/model/variants.h"
+#include "core/nn/algorithm_choice.h"
+#include "core/nn/input_torch.h"
+#include "core/nn/layer_torch.h"
+#include "core/nn/network_torch.h"
 #include "core/nn/runtime.h"
 #include "core/trunks/trunk.h"
 #include "tests/testing/files.h"
@@ -26,6 +31,17 @@ torch::Tensor Reference(const torch::Tensor& x, const torch::Tensor& weight, con
   return pool ? torch::max_pool2d(y, 2) : y;
 }
 
+// A 3x3 convolution at work, with the pool that may follow.
+std::unique_ptr<Layer> Convolution(const torch::Tensor& weight, const torch::Tensor& bias, int64_t padding, bool pool) {
+  auto layer = MakeLayer(Conv2D{weight.size(0), {3, 1, padding, padding}}, {weight, bias});
+  EXPECT_TRUE(!pool || layer->Fuse({"pool", MaxPool2D{}}));
+  return layer;
+}
+
+std::unique_ptr<Layer> DenseOf(const torch::Tensor& weight, const torch::Tensor& bias, bool relu) {
+  return MakeLayer(Dense{weight.size(0), relu ? Activation::kRelu : Activation::kNone}, {weight, bias});
+}
+
 double Error(const torch::Tensor& found, const torch::Tensor& expected) {
   return ((found.to(torch::kDouble) - expected).abs().max() / expected.abs().max()).item<double>();
 }
@@ -40,11 +56,11 @@ class AlgorithmTest : public ::testing::TestWithParam<ConvolutionAlgorithm> {
     SetTorchThreads(2);
     SetConvolutionAlgorithm(GetParam());
   }
-  void TearDown() override { SetConvolutionAlgorithm(ConvolutionAlgorithm::kAuto); }
+  void TearDown() override { SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, AlgorithmTest,
-                         ::testing::Values(ConvolutionAlgorithm::kAuto, ConvolutionAlgorithm::kWinograd,
+                         ::testing::Values(ConvolutionAlgorithm::kFastest, ConvolutionAlgorithm::kWinograd,
                                            ConvolutionAlgorithm::kOneDnn));
 
 TEST_P(AlgorithmTest, FeaturesOfRealPhotographsAreThoseOfFloat64) {
@@ -61,8 +77,7 @@ TEST_P(AlgorithmTest, FeaturesOfRealPhotographsAreThoseOfFloat64) {
 
   torch::NoGradGuard no_grad;
   ASSERT_OK_AND_ASSIGN(const Safetensors file, Safetensors::Open(weights / "vgg16.safetensors"));
-  torch::Tensor x =
-      internal::InputTensor(bytes, kCount, 150, Preprocessing::kCaffe, torch::kCPU).to(torch::kDouble).contiguous();
+  torch::Tensor x = InputTensor(bytes, kCount, 150, Preprocessing::kCaffe, torch::kCPU).to(torch::kDouble).contiguous();
   int layer = 0;
   for (const auto& [convolutions, pool_after] : {std::pair{2, 5}, {2, 10}, {3, 17}, {3, 24}, {3, 31}}) {
     for (int c = 0; c < convolutions; ++c) {
@@ -123,11 +138,11 @@ std::vector<torch::Tensor> GradientsOf(ConvolutionAlgorithm algorithm, const tor
   SetConvolutionAlgorithm(algorithm);
   const Layers layers;
   const auto& p = layers.parameters;
-  internal::Convolution first(p[0], p[1], 0, true);
-  internal::Convolution second(p[2], p[3], 1, false);
-  internal::Convolution third(p[4], p[5], 0, true);
-  (third.Forward(second.Forward(first.Forward(x))) * top).sum().backward();
-  SetConvolutionAlgorithm(ConvolutionAlgorithm::kAuto);
+  const auto first = Convolution(p[0], p[1], 0, true);
+  const auto second = Convolution(p[2], p[3], 1, false);
+  const auto third = Convolution(p[4], p[5], 0, true);
+  (third->Forward(second->Forward(first->Forward(x, {}), {}), {}) * top).sum().backward();
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
   std::vector<torch::Tensor> gradients;
   for (const torch::Tensor& parameter : p) {
     gradients.push_back(parameter.grad());
@@ -163,10 +178,10 @@ TEST(GradientTest, PassesThroughLayersThatAreFrozen) {
   const torch::Tensor bias = torch::zeros({16});
   const torch::Tensor dense_weight = torch::randn({5, 16 * 36});
   const torch::Tensor dense_bias = torch::zeros({5});
-  internal::Convolution convolution(weight, bias, 1, false);
-  internal::Dense dense(dense_weight, dense_bias, true);
+  const auto convolution = Convolution(weight, bias, 1, false);
+  const auto dense = DenseOf(dense_weight, dense_bias, true);
   torch::Tensor x = torch::randn({2, 16, 6, 6}).contiguous(kChannelsLast).set_requires_grad(true);
-  dense.Forward(convolution.Forward(x).permute({0, 2, 3, 1}).flatten(1)).sum().backward();
+  dense->Forward(convolution->Forward(x, {}).permute({0, 2, 3, 1}).flatten(1), {}).sum().backward();
   torch::Tensor reference = x.detach().to(torch::kDouble).set_requires_grad(true);
   const torch::Tensor y = Reference(reference, weight.to(torch::kDouble), bias.to(torch::kDouble), 1, false);
   torch::linear(y.permute({0, 2, 3, 1}).flatten(1), dense_weight.to(torch::kDouble), dense_bias.to(torch::kDouble))
@@ -180,14 +195,14 @@ TEST(GradientTest, PassesThroughLayersThatAreFrozen) {
 TEST(GradientTest, ValidationAfterAStepSeesTheNewWeights) {
   SetTorchThreads(2);
   Layers layers;
-  internal::Convolution convolution(layers.parameters[2], layers.parameters[3], 1, false);
+  const auto convolution = Convolution(layers.parameters[2], layers.parameters[3], 1, false);
   const torch::Tensor x = torch::rand({2, 16, 12, 12}).contiguous(kChannelsLast);
   for (int step = 0; step < 2; ++step) {
-    convolution.Forward(x).sum().backward();
+    convolution->Forward(x, {}).sum().backward();
     torch::NoGradGuard no_grad;
     layers.parameters[2].sub_(layers.parameters[2].grad(), 1e-4);
     const torch::Tensor expected = Reference(x, layers.parameters[2], layers.parameters[3], 1, false);
-    EXPECT_LT(Error(convolution.Forward(x), expected.to(torch::kDouble)), 1e-5) << step;
+    EXPECT_LT(Error(convolution->Forward(x, {}), expected.to(torch::kDouble)), 1e-5) << step;
   }
 }
 
@@ -197,13 +212,13 @@ TEST(DenseTest, EveryBatchEqualsFloat64) {
   torch::Tensor weight = torch::randn({70, 301});
   const torch::Tensor bias = torch::randn({70});
   for (const bool relu : {false, true}) {
-    internal::Dense dense(weight, bias, relu);
+    const auto dense = DenseOf(weight, bias, relu);
     torch::NoGradGuard no_grad;
     for (const int64_t batch : {1, 2, 7, 64}) {
       const torch::Tensor x = torch::randn({batch, 301});
       torch::Tensor expected = torch::linear(x.to(torch::kDouble), weight.to(torch::kDouble), bias.to(torch::kDouble));
       expected = relu ? expected.relu() : expected;
-      EXPECT_LT(Error(dense.Forward(x), expected), 1e-5) << batch;
+      EXPECT_LT(Error(dense->Forward(x, {}), expected), 1e-5) << batch;
     }
   }
 }
@@ -212,31 +227,126 @@ TEST(DenseTest, ValidationAfterAStepSeesTheNewWeights) {
   SetTorchThreads(2);
   torch::Tensor weight = torch::randn({8, 16}).set_requires_grad(true);
   const torch::Tensor bias = torch::zeros({8});
-  internal::Dense dense(weight, bias, true);
+  const auto dense = DenseOf(weight, bias, true);
   const torch::Tensor x = torch::randn({4, 16});
   for (int step = 0; step < 2; ++step) {
-    dense.Forward(x).sum().backward();
+    dense->Forward(x, {}).sum().backward();
     torch::NoGradGuard no_grad;
     weight.sub_(weight.grad(), 0.1);
-    EXPECT_LT(Error(dense.Forward(x), torch::linear(x, weight, bias).relu().to(torch::kDouble)), 1e-5) << step;
+    EXPECT_LT(Error(dense->Forward(x, {}), torch::linear(x, weight, bias).relu().to(torch::kDouble)), 1e-5) << step;
   }
 }
 
+// Whatever isn't for our kernels: other windows, strides, uneven padding, no ReLU; forward and gradients.
+TEST(LayerTest, WindowsOfEveryKindEqualFloat64) {
+  SetTorchThreads(2);
+  torch::manual_seed(8);
+  const Conv2D cases[] = {
+      {8, {1, 1, 0, 0}}, {8, {3, 1, 1, 1}, Activation::kNone}, {8, {3, 2, 1, 1}},
+      {8, {3, 2, 0, 1}}, {8, {5, 2, 1, 2}, Activation::kNone}, {8, {7, 3, 3, 3}},
+      {8, {3, 1, 2, 1}},
+  };
+  for (const Conv2D& spec : cases) {
+    SCOPED_TRACE(absl::StrCat(spec.window.size, ", stride ", spec.window.stride, ", padding ", spec.window.pad_before,
+                              " and ", spec.window.pad_after));
+    const Window& window = spec.window;
+    const Shape input = {19, 14, 5};
+    const auto parameters = spec.Parameters(input);
+    torch::Tensor weight = torch::randn(parameters[0].shape).contiguous(kChannelsLast);
+    torch::Tensor bias = torch::randn(parameters[1].shape);
+    const torch::Tensor x = torch::randn({3, 5, 19, 14}).contiguous(kChannelsLast);
+    const auto layer = MakeLayer(spec, {weight, bias});
+
+    torch::Tensor weight64 = weight.to(torch::kDouble).contiguous().set_requires_grad(true);
+    const torch::Tensor padded = torch::constant_pad_nd(
+        x.to(torch::kDouble), {window.pad_before, window.pad_after, window.pad_before, window.pad_after});
+    torch::Tensor expected = torch::conv2d(padded, weight64, bias.to(torch::kDouble), window.stride);
+    expected = spec.activation == Activation::kRelu ? expected.relu() : expected;
+    const Shape output = spec.Output(input);
+    ASSERT_EQ(expected.sizes(), (torch::IntArrayRef{3, output[2], output[0], output[1]}));
+
+    EXPECT_LT(Error(layer->Forward(x, {}), expected.detach()), 1e-5);
+    weight.set_requires_grad(true);
+    layer->Forward(x, {}).square().sum().backward();
+    expected.square().sum().backward();
+    EXPECT_LT(Error(weight.grad(), weight64.grad()), 1e-5);
+    {
+      const torch::NoGradGuard no_grad;
+      EXPECT_LT(Error(layer->Forward(x, {}), expected.detach()), 1e-5);
+    }
+  }
+}
+
+TEST(LayerTest, ATimingWaitsForWhatRuns) {
+  if (kernels::BestIsa() == kernels::Isa::kNone) {
+    GTEST_SKIP() << "no kernels for this CPU, so nothing is timed";
+  }
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
+  const auto layer = Convolution(torch::rand({4, 4, 3, 3}).contiguous(kChannelsLast), torch::zeros({4}), 1, false);
+  const torch::Tensor x = torch::rand({1, 4, 8, 8}).contiguous(kChannelsLast);
+  TimingGate().ReaderLock();  // as a batch that runs
+  std::future<torch::Tensor> first = std::async(std::launch::async, [&] {
+    const torch::NoGradGuard no_grad;
+    return layer->Forward(x, {});
+  });
+  // Nobody gets in any more once the timing waits to be alone.
+  bool done = false;
+  while (!done && TimingGate().ReaderTryLock()) {
+    TimingGate().ReaderUnlock();
+    done = first.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  }
+  EXPECT_FALSE(done) << "it was timed beside a batch";
+  TimingGate().ReaderUnlock();
+  EXPECT_EQ(first.get().sizes(), x.sizes());
+}
+
+TEST(LayerTest, PoolsOfEveryKindEqualLibTorchs) {
+  const torch::Tensor x = torch::randn({2, 5, 9, 14}).contiguous(kChannelsLast) - 3;
+  for (const Window& window : {Window{2, 2, 0, 0}, {3, 2, 1, 1}, {3, 2, 0, 1}}) {
+    const torch::Tensor padded =
+        torch::constant_pad_nd(x, {window.pad_before, window.pad_after, window.pad_before, window.pad_after}, -1e9);
+    EXPECT_TRUE(
+        MakeLayer(MaxPool2D{window}, {})->Forward(x, {}).equal(torch::max_pool2d(padded, window.size, window.stride)));
+  }
+}
+
+TEST(LayerTest, DropoutIsLibTorchsAndDrawsFromItsOwnGenerator) {
+  const torch::Tensor x = torch::randn({40, 50});
+  const auto layer = MakeLayer(Dropout{0.3}, {});
+  EXPECT_TRUE(layer->Forward(x, {}).equal(x)) << "outside of training it does nothing";
+  torch::manual_seed(5);
+  const torch::Tensor expected = torch::dropout(x, 0.3, true);
+  at::Generator generator = at::globalContext().defaultGenerator(torch::kCPU).clone();
+  generator.set_current_seed(5);
+  EXPECT_TRUE(layer->Forward(x, {true, generator}).equal(expected));
+  EXPECT_FALSE(layer->Forward(x, {true, generator}).equal(expected));
+}
+
 TEST(NetworkTest, PoolsThatFollowNoConvolutionArePoolsToo) {
-  using Type = LayerSpec::Type;
-  internal::Network network({{Type::kMaxPooling2D, "first"},
-                             {Type::kConv2D, "conv2d", 4},
-                             {Type::kMaxPooling2D, "second"},
-                             {Type::kMaxPooling2D, "third"}},
-                            {20, 20, 3});
+  Network network({{"first", MaxPool2D{}}, {"conv2d", Conv2D{4}}, {"second", MaxPool2D{}}, {"third", MaxPool2D{}}},
+                  {20, 20, 3}, torch::kCPU);
+  network.Initialize(at::globalContext().defaultGenerator(torch::kCPU));
   torch::NoGradGuard no_grad;
   const torch::Tensor x = torch::rand({1, 20, 20, 3}).permute({0, 3, 1, 2});
-  const auto weights = network.Weights();
+  const auto weights = network.parameters();
   const torch::Tensor expected =
-      torch::max_pool2d(Reference(torch::max_pool2d(x, 2), weights[0].second, weights[1].second, 0, true), 2);
+      torch::max_pool2d(Reference(torch::max_pool2d(x, 2), weights[0].tensor, weights[1].tensor, 0, true), 2);
   const torch::Tensor found = network.Forward(x);
   ASSERT_EQ(found.sizes(), expected.sizes());
   EXPECT_LT(Error(found, expected.to(torch::kDouble)), 1e-5);
+}
+
+TEST(NetworkTest, StartsAsKerasDoes) {
+  Network network({{"conv2d", Conv2D{30}}, {"flatten", Flatten{}}, {"dense", Dense{50}}}, {6, 6, 20}, torch::kCPU);
+  network.Initialize(at::globalContext().defaultGenerator(torch::kCPU));
+  const auto parameters = network.parameters();
+  ASSERT_EQ(parameters.size(), 4U);
+  const double limits[] = {std::sqrt(6.0 / (9 * 20 + 9 * 30)), 0, std::sqrt(6.0 / (16 * 30 + 50)), 0};
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const auto largest = parameters[i].tensor.abs().max().item<double>();
+    EXPECT_LE(largest, limits[i] * (1 + 1e-6)) << parameters[i].name;
+    EXPECT_GE(largest, limits[i] * 0.98) << parameters[i].name;
+  }
 }
 
 // The named option's error, measured: 8 bits of 24 are left.
@@ -247,17 +357,18 @@ TEST(NetworkTest, Bfloat16IsNearFloat32) {
   TrainingOptions options = variant->defaults;
   options.image_size = 46;
   options.dense_units = 32;
-  internal::Network network(variant->layers(options, 3), {46, 46, 3});
+  Network network(variant->layers(options, 3), {46, 46, 3}, torch::kCPU);
+  network.Initialize(at::globalContext().defaultGenerator(torch::kCPU));
   const torch::Tensor x = torch::rand({4, 46, 46, 3}).permute({0, 3, 1, 2});
   torch::Tensor gradients[2];
   torch::Tensor logits[2];
   for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
-    network.zero_grad();
+    network.ZeroGradients();
     torch::Tensor& result = logits[precision == Precision::kBfloat16];
-    result = network.Forward(x, precision);
+    result = network.Forward(x, {}, precision);
     EXPECT_EQ(result.scalar_type(), torch::kFloat);
     result.square().sum().backward();
-    const torch::Tensor gradient = network.parameters()[0].grad();
+    const torch::Tensor gradient = network.parameters()[0].tensor.grad();
     EXPECT_EQ(gradient.scalar_type(), torch::kFloat);
     gradients[precision == Precision::kBfloat16] = gradient.detach().clone();
   }

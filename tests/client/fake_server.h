@@ -1,0 +1,307 @@
+// A small server that answers by script, and commands run against it.
+#ifndef GRAFT_TESTS_CLIENT_FAKE_SERVER_H_
+#define GRAFT_TESTS_CLIENT_FAKE_SERVER_H_
+
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "client/cli.h"
+#include "graft/v1/datasets.grpc.pb.h"
+#include "graft/v1/jobs.grpc.pb.h"
+#include "graft/v1/models.grpc.pb.h"
+#include "graft/v1/prediction.grpc.pb.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/files.h"
+
+namespace graft::testing {
+
+inline v1::JobEvent Event(int64_t sequence) {
+  v1::JobEvent event;
+  event.set_job_id("job-1");
+  event.set_sequence(sequence);
+  event.set_attempt(1);
+  return event;
+}
+inline v1::JobEvent StateEvent(int64_t sequence, v1::JobState state) {
+  v1::JobEvent event = Event(sequence);
+  event.mutable_state()->set_state(state);
+  return event;
+}
+inline v1::JobEvent EpochEvent(int64_t sequence, int epoch) {
+  v1::JobEvent event = Event(sequence);
+  event.mutable_epoch()->set_epoch(epoch);
+  event.mutable_epoch()->set_validation_accuracy(0.5);
+  return event;
+}
+
+// Answers by script.
+class FakeServer : public v1::JobService::Service,
+                   public v1::PredictionService::Service,
+                   public v1::ModelService::Service {
+ public:
+  FakeServer() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(static_cast<v1::JobService::Service*>(this));
+    builder.RegisterService(static_cast<v1::PredictionService::Service*>(this));
+    builder.RegisterService(static_cast<v1::ModelService::Service*>(this));
+    builder.RegisterService(&datasets);
+    server_ = builder.BuildAndStart();
+  }
+  ~FakeServer() override { server_->Shutdown(); }
+
+  grpc::Status SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request, v1::Job* job) override {
+    const std::lock_guard lock(mutex);
+    submits.push_back(*request);
+    if (submits.size() <= unavailable_submits) {
+      return {grpc::StatusCode::UNAVAILABLE, "starting"};
+    }
+    job->set_id("job-1");
+    job->set_state(v1::JOB_STATE_QUEUED);
+    *job->mutable_spec() = request->spec();
+    return grpc::Status::OK;
+  }
+  // The first stream breaks after three events.
+  grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest* request,
+                        grpc::ServerWriter<v1::JobEvent>* writer) override {
+    std::unique_lock lock(mutex);
+    watches.push_back(request->after_sequence());
+    if (hang) {
+      lock.unlock();
+      // Ctrl-C while nothing happens: the handler waits until the client has given up.
+      writer->Write(StateEvent(1, v1::JOB_STATE_RUNNING));
+      if (interrupts) {
+        kill(getpid(), SIGINT);
+      }
+      client_left.WaitForNotification();
+      return grpc::Status::CANCELLED;
+    }
+    const std::vector<v1::JobEvent> log = {StateEvent(1, v1::JOB_STATE_QUEUED), StateEvent(2, v1::JOB_STATE_RUNNING),
+                                           EpochEvent(3, 1), EpochEvent(4, 2), EndEvent()};
+    for (const v1::JobEvent& event : log) {
+      if (premature_ends > 0 && event.sequence() == 5) {
+        break;
+      }
+      if (event.sequence() > request->after_sequence() - repeated) {
+        writer->Write(event);
+      }
+      if (breaks && watches.size() == 1 && event.sequence() == 3) {
+        return {grpc::StatusCode::UNAVAILABLE, "going down"};
+      }
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* job) override {
+    const std::lock_guard lock(mutex);
+    job->set_id(request->id());
+    job->set_state(end_state);
+    if (premature_ends > 0) {
+      --premature_ends;
+      job->set_state(v1::JOB_STATE_RUNNING);
+      return grpc::Status::OK;
+    }
+    job->mutable_end_time()->set_seconds(1'800'000'000);
+    *job->mutable_spec()->mutable_evaluate() = EvaluateOfAlias();
+    return grpc::Status::OK;
+  }
+  static v1::EvaluateSpec EvaluateOfAlias() {
+    v1::EvaluateSpec spec;
+    spec.mutable_model()->set_name("m");
+    spec.mutable_model()->set_alias("production");
+    return spec;
+  }
+  // Jobs 120 to 1, in pages of at most 50.
+  grpc::Status ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+                        v1::ListJobsResponse* response) override {
+    const std::lock_guard lock(mutex);
+    job_lists.push_back(*request);
+    int next = request->page_token().empty() ? 120 : std::stoi(request->page_token());
+    for (int n = std::min(50, request->page_size() == 0 ? 50 : request->page_size()); n > 0 && next > 0; --n, --next) {
+      v1::Job* job = response->add_jobs();
+      job->set_id("job-" + std::to_string(next));
+      job->set_state(v1::JOB_STATE_SUCCEEDED);
+      *job->mutable_spec()->mutable_evaluate() = EvaluateOfAlias();
+    }
+    response->set_next_page_token(next > 0 ? std::to_string(next) : "");
+    return grpc::Status::OK;
+  }
+  v1::JobEvent EndEvent() const {
+    v1::JobEvent event = StateEvent(5, end_state);
+    if (end_state == v1::JOB_STATE_FAILED) {
+      event.mutable_state()->mutable_error()->set_message("disk full");
+    } else {
+      event.mutable_state()->mutable_result()->mutable_evaluate()->set_model("m");
+      event.mutable_state()->mutable_result()->mutable_evaluate()->mutable_report()->set_accuracy(0.875);
+    }
+    return event;
+  }
+  grpc::Status ClassifyStream(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<v1::ClassifyStreamResponse, v1::ClassifyRequest>* stream) override {
+    v1::ClassifyRequest request;
+    for (int64_t index = 0; stream->Read(&request); ++index) {
+      v1::ClassifyStreamResponse response;
+      response.set_index(index);
+      if (request.image() == "end") {
+        return grpc::Status::OK;
+      }
+      if (request.image() == "lost") {
+        response.mutable_error()->set_code(5);
+        response.mutable_error()->set_message("no such model");
+      } else if (request.image() == "skip") {
+        response.set_index(index + 1);
+      } else if (request.image() == "bad") {
+        response.mutable_error()->set_code(3);
+        response.mutable_error()->set_message("not an image");
+      } else {
+        v1::Prediction* prediction = response.mutable_response()->add_predictions();
+        prediction->set_label(request.image());  // what was sent comes back as the label
+        prediction->set_probability(0.75);
+      }
+      stream->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+
+  // Versions 3 and 1 of m, and one of other; two a page.
+  grpc::Status GetVariant(grpc::ServerContext*, const v1::GetVariantRequest* request, v1::Variant* variant) override {
+    variant->set_name(request->name());
+    v1::OptionInfo* option = variant->add_options();
+    option->set_name("rho");
+    option->set_meaning("RMSprop: decay of the squared gradient.");
+    option->set_range("0 to below 1");
+    option->set_default_value("0.9");
+    return grpc::Status::OK;
+  }
+  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override {
+    for (const auto& [name, version] : {std::pair{"m", 3}, {"m", 1}, {"other", 7}}) {
+      if (!request->name().empty() && request->name() != name) {
+        continue;
+      }
+      v1::Model model;
+      model.set_name(name);
+      model.set_version(version);
+      if ((name == std::string("other")) == !request->page_token().empty() || !request->name().empty()) {
+        *response->add_models() = model;
+      }
+    }
+    if (request->name().empty() && request->page_token().empty()) {
+      response->set_next_page_token("2");
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status DeleteModel(grpc::ServerContext*, const v1::DeleteModelRequest* request,
+                           v1::DeleteModelResponse* response) override {
+    const std::lock_guard lock(mutex);
+    deletes.push_back(*request);
+    response->set_deleted(request->all_versions() ? 2 : 1);
+    return grpc::Status::OK;
+  }
+  grpc::Status ListVariants(grpc::ServerContext*, const v1::ListVariantsRequest*,
+                            v1::ListVariantsResponse* response) override {
+    for (const char* trunk : {"vgg16", "", "vgg16"}) {
+      v1::Variant* variant = response->add_variants();
+      variant->set_name("variant" + std::to_string(response->variants_size()));
+      variant->set_trunk(trunk);
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status DownloadModel(grpc::ServerContext*, const v1::DownloadModelRequest*,
+                             grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
+    for (const auto& [path, bytes] : download) {
+      v1::DownloadModelResponse piece;
+      piece.set_path(path);
+      writer->Write(piece);
+      piece.set_chunk(bytes);
+      writer->Write(piece);
+    }
+    return download_end;
+  }
+
+  struct Datasets : v1::DatasetService::Service {
+    grpc::Status ListDatasets(grpc::ServerContext*, const v1::ListDatasetsRequest*,
+                              v1::ListDatasetsResponse* response) override {
+      response->add_datasets()->set_name("pets");
+      response->add_datasets()->set_name("pe\nts");
+      return grpc::Status::OK;
+    }
+    grpc::Status UploadImages(grpc::ServerContext*, grpc::ServerReader<v1::UploadImagesRequest>* reader,
+                              v1::UploadImagesResponse* response) override {
+      v1::UploadImagesRequest request;
+      std::string path;
+      while (reader->Read(&request)) {
+        if (request.has_path()) {
+          path = request.path();
+          files.emplace_back(path, "");
+        } else {
+          files.back().second += request.chunk();
+        }
+      }
+      response->set_upload_id("upload-7");
+      response->set_files(static_cast<int64_t>(files.size()));
+      return grpc::Status::OK;
+    }
+    std::vector<std::pair<std::string, std::string>> files;
+  };
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  std::mutex mutex;
+  bool hang = false;
+  bool interrupts = true;  // by the watch that hangs
+  bool breaks = true;      // the first watch
+  int premature_ends = 0;  // of watches that end well before the job has
+  std::vector<v1::DeleteModelRequest> deletes;
+  std::vector<v1::ListJobsRequest> job_lists;
+  std::vector<std::pair<std::string, std::string>> download = {{"model.json", "{}"}, {"a/b.png", "png"}};
+  grpc::Status download_end;
+  int64_t repeated = 0;  // events that a second watch gets again
+  absl::Notification client_left;
+  size_t unavailable_submits = 0;
+  v1::JobState end_state = v1::JOB_STATE_SUCCEEDED;
+  std::vector<v1::SubmitJobRequest> submits;
+  std::vector<int64_t> watches;
+  Datasets datasets;
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// Commands in this process.
+class CliTest : public ::testing::Test {
+ protected:
+  int Run(std::vector<std::string> words) {
+    words.insert(words.begin(), {"--server", server_.address()});
+    out_.str("");
+    err_.str("");
+    return RunCli(words, &out_, &err_, false, false);
+  }
+  std::vector<nlohmann::json> JsonLines() {
+    std::vector<nlohmann::json> lines;
+    std::istringstream in(out_.str());
+    for (std::string line; std::getline(in, line);) {
+      lines.push_back(nlohmann::json::parse(line));
+    }
+    return lines;
+  }
+  const TempDir dir_;
+  FakeServer server_;
+  std::ostringstream out_;
+  std::ostringstream err_;
+};
+
+}  // namespace graft::testing
+
+#endif  // GRAFT_TESTS_CLIENT_FAKE_SERVER_H_
