@@ -188,6 +188,9 @@ int DatasetUpload(const Cli& cli, const SplitArguments& arguments) {
 
 // A line of the list.
 std::vector<std::string> Row(const v1::Dataset& dataset) {
+  if (!dataset.damaged().empty()) {
+    return {Printable(dataset.name()), "damaged", "-", "-", "-", Bytes(dataset.size_bytes()), "-"};
+  }
   v1::ClassCount total;
   for (const v1::ClassCount& count : dataset.classes()) {
     total.set_train(total.train() + count.train());
@@ -212,6 +215,9 @@ int DatasetList(const Cli& cli) {
                   rows.push_back(Row(dataset));
                 }
                 *cli.out << Table(rows, {false, true, true, true, true, true, false});
+                for (const v1::Dataset& dataset : list.datasets()) {
+                  *cli.out << DamageText(dataset.name(), dataset.damaged(), "graft dataset delete");
+                }
               });
 }
 

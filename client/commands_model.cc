@@ -101,9 +101,14 @@ std::string TestAccuracy(const v1::Model& model) {
   return text;
 }
 
+std::string NameOf(const v1::Model& model) { return absl::StrCat(Printable(model.name()), "@", model.version()); }
+
 // A line of the list.
 std::vector<std::string> Row(const v1::Model& model) {
-  return {absl::StrCat(Printable(model.name()), "@", model.version()),
+  if (!model.damaged().empty()) {
+    return {NameOf(model), "damaged", "-", "-", "-", "-", Bytes(model.size_bytes()), "-"};
+  }
+  return {NameOf(model),
           Printable(model.variant()),
           Printable(model.dataset()),
           absl::StrCat(model.labels_size()),
@@ -132,10 +137,14 @@ int ModelList(const Cli& cli, const std::string& name) {
       rows.push_back(Row(model));
     }
     *cli.out << Table(rows, {false, false, false, true, true, true, true, false});
+    for (const v1::Model& model : list.models()) {
+      *cli.out << DamageText(NameOf(model), model.damaged(), "graft model delete");
+    }
   });
 }
 
 void PrintModel(const Cli& cli, const v1::Model& model) {
+  *cli.out << DamageText(NameOf(model), model.damaged(), "graft model delete");
   *cli.out << Printable(model.name()) << "@" << model.version() << ", " << Printable(model.variant()) << ", trained on "
            << Printable(model.dataset()) << " by " << Printable(model.job_id()) << ", "
            << Time(model.create_time().seconds()) << " UTC, in " << Duration(model.training_seconds())

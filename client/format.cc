@@ -157,6 +157,14 @@ std::string ReportText(const v1::EvaluationReport& report) {
   return out;
 }
 
+std::string DamageText(const std::string& name, const std::string& damage, const std::string& remove) {
+  if (damage.empty()) {
+    return "";
+  }
+  return absl::StrCat(Printable(name), " is damaged: ", Printable(damage), "; remove it with: ", remove, " ",
+                      Printable(name), "\n");
+}
+
 std::string Bar(double share, int width) {
   const double within = std::clamp(share, 0.0, 1.0);
   const auto full = static_cast<size_t>(std::lround(within * width));

@@ -33,6 +33,9 @@ std::string LayerTable(const google::protobuf::RepeatedPtrField<v1::Layer>& laye
 // Per-class table, averages, confusion matrix, AUC and log loss.
 std::string ReportText(const v1::EvaluationReport& report);
 
+// What is said of a damaged data set or model, with the command that removes it; empty when nothing is.
+std::string DamageText(const std::string& name, const std::string& damage, const std::string& remove);
+
 // [#####.....] for a share of 0 to 1.
 std::string Bar(double share, int width);
 
