@@ -34,7 +34,7 @@ class EvaluateJob : public JobKind {
     GRAFT_RETURN_IF_ERROR(FindDataset(context, spec.dataset).status());
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model.variant));
     if (variant->trunk != nullptr) {
-      GRAFT_RETURN_IF_ERROR(CheckWeights(context, variant->trunk->name));
+      GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(context.weights_dir, variant->trunk->name));
     }
     ResolvedJob job;
     job.kind = std::string(name());
