@@ -138,7 +138,11 @@ absl::StatusOr<std::vector<uint8_t>> ReadFile(const UniqueFd& file, const std::f
     return absl::InvalidArgumentError(
         absl::StrCat(Printable(path.string()), " has ", size, " bytes; at most ", max_bytes, " are read"));
   }
-  std::vector<uint8_t> bytes(static_cast<size_t>(size));
+  std::vector<uint8_t> bytes;
+  GRAFT_RETURN_IF_ERROR(CatchExceptions(absl::StrCat("reading ", Printable(path.string())), [&] {
+    bytes.resize(static_cast<size_t>(size));
+    return absl::OkStatus();
+  }));
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t n = read(file.get(), bytes.data() + done, bytes.size() - done);

@@ -39,7 +39,7 @@ class UniqueFd {
 };
 
 // The whole regular file; INVALID_ARGUMENT when it isn't one (a FIFO never blocks the caller) or is larger than
-// `max_bytes`.
+// `max_bytes`; RESOURCE_EXHAUSTED without memory for it.
 absl::StatusOr<std::vector<uint8_t>> ReadFile(const std::filesystem::path& path, int64_t max_bytes);
 // The same for a file that is open; `path` is for messages.
 absl::StatusOr<std::vector<uint8_t>> ReadFile(const UniqueFd& file, const std::filesystem::path& path,

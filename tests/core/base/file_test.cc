@@ -20,6 +20,7 @@ namespace {
 using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
 using ::testing::_;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 int64_t Entries(const std::filesystem::path& folder) {
@@ -88,6 +89,16 @@ TEST(ReadFileTest, RefusesWhatIsNoPlainFileAndNeverHangs) {
   ASSERT_EQ(mkfifo((dir / "fifo").c_str(), 0600), 0);
   EXPECT_THAT(ReadFile(dir / "fifo", 9), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("regular")));
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose allocators end the process
+TEST(ReadFileTest, AFileLargerThanMemoryIsAnError) {
+  const testing::TempDir dir;
+  testing::WriteText(dir / "sparse", "");
+  std::filesystem::resize_file(dir / "sparse", int64_t{1} << 43);
+  EXPECT_THAT(ReadFile(dir / "sparse", int64_t{1} << 43),
+              StatusIs(absl::StatusCode::kResourceExhausted, AllOf(HasSubstr("sparse"), HasSubstr("memory"))));
+}
+#endif
 
 TEST(CopyFileTest, CopiesAndNeverOverwrites) {
   const testing::TempDir dir;
