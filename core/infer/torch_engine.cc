@@ -178,22 +178,23 @@ class TorchEngine : public Engine {
   }
 
  private:
+  // One load at a time, and not under mutex_: who asks what is loaded doesn't wait for it.
   absl::StatusOr<std::shared_ptr<const Trunk>> LoadTrunk(absl::string_view name) {
-    const std::lock_guard lock(mutex_);
-    std::shared_ptr<const Trunk>& trunk = trunks_[std::string(name)];
-    if (trunk == nullptr) {
-      absl::StatusOr<std::shared_ptr<const Trunk>> loaded = Trunk::Load(name, options_.weights_dir, device_);
-      if (!loaded.ok()) {
-        trunks_.erase(std::string(name));
-        return loaded.status();
+    const std::lock_guard loading(loading_mutex_);
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto known = trunks_.find(std::string(name)); known != trunks_.end()) {
+        return known->second;
       }
-      trunk = *std::move(loaded);
     }
-    return trunk;
+    GRAFT_ASSIGN_OR_RETURN(auto trunk, Trunk::Load(name, options_.weights_dir, device_));
+    const std::lock_guard lock(mutex_);
+    return trunks_[std::string(name)] = std::move(trunk);
   }
 
   const EngineOptions options_;
   const std::string device_;
+  std::mutex loading_mutex_;  // before mutex_
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::map<std::string, std::shared_ptr<const Trunk>> trunks_;
