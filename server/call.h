@@ -1,5 +1,6 @@
 // One call of one RPC, as a handler sees it: who asks, until when, and whether anybody still waits. What is to be true
-// of every call (tokens, limits, metrics) goes in here and into what makes it, and no handler changes.
+// of every call (tokens, limits, metrics) goes in here and into rpc/running_call.h, which makes it,
+// and no handler changes.
 #ifndef GRAFT_SERVER_CALL_H_
 #define GRAFT_SERVER_CALL_H_
 
@@ -14,7 +15,7 @@ namespace graft {
 class CallObserver {
  public:
   virtual ~CallObserver() = default;
-  // "queue", "decode", "compute", ...
+  // "queue", "handler", "decode", "compute", ...; phases may lie within others.
   virtual void OnPhase(const char* phase, absl::Duration spent) = 0;
 };
 

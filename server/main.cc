@@ -1,8 +1,6 @@
 // graftd: parses its settings, prepares the process, starts the server, waits for a signal.
 
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -16,6 +14,7 @@
 #include "core/nn/runtime.h"
 #include "server/log.h"
 #include "server/options.h"
+#include "server/process.h"
 #include "server/server.h"
 
 namespace {
@@ -111,21 +110,6 @@ void AddLog(CLI::App* app, Settings* settings) {
       ->capture_default_str();
 }
 
-// For the whole process and the workers that it starts.
-void PrepareProcess() {
-  graft::KeepFreedMemory();
-  // Who reads our standard error may go away; a write fails then, and that is all.
-  signal(SIGPIPE, SIG_IGN);
-  // Data sets, models and jobs are this user's.
-  umask(S_IRWXG | S_IRWXO);
-  // A descriptor a connection: the system's habit of 1,024 is for programs that call select.
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
-}
-
 void LogStart(const graft::ServerOptions& options, int port) {
   graft::Log(graft::LogLevel::kInfo, "serving",
              {{"port", absl::StrCat(port)},
@@ -177,7 +161,8 @@ int Serve(const Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  PrepareProcess();
+  graft::PrepareProcess();
+  graft::KeepFreedMemory();
   Settings settings;
   settings.server.weights_dir = ProgramFolder().parent_path() / "share" / "graft" / "weights";
   settings.server.worker_program = ProgramFolder() / "graft-worker";

@@ -62,24 +62,21 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   void OnReadDone(bool ok) override {
     React([&]() -> absl::Status {
-      if (!ok) {
-        const bool cancelled = context_->IsCancelled();  // OnCancel may come later
-        const absl::MutexLock lock(&mutex_);
-        reading_ = false;
-        no_more_ = true;
-        gone_ = gone_ || cancelled;
-        return absl::OkStatus();
-      }
       auto held = std::make_shared<Held>();
-      held->request.Swap(&incoming_);
-      held->bytes = runtime_.bytes->Take(static_cast<int64_t>(held->request.ByteSizeLong()));
       int64_t index = 0;
       {
         const absl::MutexLock lock(&mutex_);
         reading_ = false;
+        if (!ok) {
+          no_more_ = true;
+          gone_ = gone_ || context_->IsCancelled();  // OnCancel may come later
+          return absl::OkStatus();
+        }
         if (ended_) {
           return absl::OkStatus();
         }
+        held->request.Swap(&incoming_);
+        held->bytes = runtime_.bytes->Take(static_cast<int64_t>(held->request.ByteSizeLong()));
         index = first_index_ + static_cast<int64_t>(slots_.size());
         slots_.emplace_back();
       }

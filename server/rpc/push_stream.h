@@ -52,12 +52,12 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok && context_->IsCancelled()) {
-      running_.Cancel();  // not the end of what the client wanted to send; OnCancel may come later
-    }
     {
       const absl::MutexLock lock(&mutex_);
       ++busy_;
+    }
+    if (!ok && context_->IsCancelled()) {
+      running_.Cancel();  // not the end of what the client wanted to send; OnCancel may come later
     }
     React([&] {
       runtime_.streams->Post([self = this->shared_from_this(), ok] { self->React([&] { return self->Consume(ok); }); });

@@ -41,6 +41,11 @@ void RunningCall::Leave() {
   std::swap(gone, ticket_);
 }
 
+void RunningCall::Cancel() {
+  const absl::MutexLock lock(&mutex_);
+  cancelled_->store(true, std::memory_order_relaxed);
+}
+
 absl::Status RunningCall::Wanted() const {
   if (cancelled_->load(std::memory_order_relaxed)) {
     return absl::CancelledError("the caller has gone");

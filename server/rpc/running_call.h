@@ -44,7 +44,7 @@ class RunningCall final : public CallObserver {
 
   const Call& call() const { return call_; }
   // The caller has gone.
-  void Cancel() { cancelled_->store(true, std::memory_order_relaxed); }
+  void Cancel();
   // CANCELLED or DEADLINE_EXCEEDED when nobody waits for an answer: work isn't begun then.
   absl::Status Wanted() const;
 

@@ -26,7 +26,7 @@ namespace {
 
 // `rest`: what follows the inline namespace in the mangled name.
 void* Resolve(const char* kind, const char* rest) {
-  constexpr char kNamespace[] = GRAFT_STRING(ABSL_OPTIONS_INLINE_NAMESPACE_NAME);
+  constexpr char kNamespace[] = GRAFT_STRING(ABSL_OPTION_INLINE_NAMESPACE_NAME);
   char name[200];
   std::snprintf(name, sizeof(name), "%s4absl%zu%s%s", kind, sizeof(kNamespace) - 1, kNamespace, rest);
   void* const real = dlsym(RTLD_NEXT, name);
