@@ -167,25 +167,15 @@ TEST_F(LocalExecutorTest, ALogIsBounded) {
 // A server that was killed leaves its worker to the next one: here, a child that no executor has started.
 class AdoptTest : public LocalExecutorTest {
  protected:
-  ~AdoptTest() override {
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-  }
-
-  // Starts a worker by an executor that is then forgotten, as a crash does: nobody stops the worker or waits for it.
+  // Starts a worker by an executor that is then forgotten, as after a crash.
   void StartAndCrash(const LocalExecutorOptions& options) {
-    auto* const crashed = new LocalExecutor(options);
-    ASSERT_THAT(crashed->Start(launch_, [](const absl::Status&) {}), IsOk());
-    // Not deleted: its thread reaps the child in the end, as init would.
-    static std::vector<LocalExecutor*> kept;
-    kept.push_back(crashed);
+    crashed_ = std::make_unique<LocalExecutor>(options);
+    ASSERT_THAT(crashed_->Start(launch_, [](const absl::Status&) {}), IsOk());
     AwaitLine("ready");
   }
   nlohmann::json Identity() const { return ReadSealedJson(launch_.folder / "worker.json").value(); }
 
-  pid_t pid_ = -1;
+  std::unique_ptr<LocalExecutor> crashed_;  // reaps the child in the end, as init would
 };
 
 TEST_F(AdoptTest, ALivingWorkerIsTakenOverAndItsEndIsTold) {
@@ -209,13 +199,12 @@ TEST_F(AdoptTest, AnAdoptedWorkerIsStoppedAsAnyOther) {
 }
 
 TEST_F(AdoptTest, AWorkerThatHasEndedIsNotFound) {
-  const LocalExecutorOptions options = Options("echo ready");
-  {
-    LocalExecutor first(options);
-    ASSERT_THAT(first.Start(launch_, Tell()), IsOk());
-    EXPECT_THAT(AwaitExit(), IsOk());
-  }
+  const LocalExecutorOptions options = Options("echo ready; while :; do sleep 0.01; done");
+  StartAndCrash(options);
   LocalExecutor next(options);
+  ASSERT_THAT(next.Adopt(launch_, Tell()), IsOk());
+  kill(Identity().at("pid").get<pid_t>(), SIGKILL);
+  EXPECT_THAT(AwaitExit(), StatusIs(absl::StatusCode::kAborted, _));
   EXPECT_THAT(next.Adopt(launch_, [](const absl::Status&) {}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("ended")));
   launch_.folder = dir_ / "attempt-3";
