@@ -15,11 +15,13 @@ namespace {
 constexpr int kMaxEvents = 256;              // a report
 constexpr size_t kMaxReportBytes = 1 << 20;  // of its events, but for the first
 constexpr size_t kMaxSteps = 1000;           // an event
+constexpr int kFirstReconnectBackoffMs = 250;
 constexpr int kMaxReconnectBackoffMs = 2000;
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
   return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
 }

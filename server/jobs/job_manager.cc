@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <random>
-#include <system_error>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "core/base/failpoint.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "server/jobs/job_folders.h"
+#include "server/jobs/report.h"
 #include "server/jobs/transitions.h"
 #include "server/log.h"
 
@@ -24,6 +22,8 @@ constexpr int kEventPage = 64;
 constexpr size_t kMaxErrorBytes = 4096;
 // A tick that comes later than this many is the server's own fault: it was stopped, or the machine was.
 constexpr int kLateTicks = 5;
+// More jobs than can have succeeded in the moment before a crash.
+constexpr int kCleanedAgain = 100;
 constexpr absl::Duration kFirstBackoff = absl::Seconds(1);
 constexpr absl::Duration kLongestBackoff = absl::Seconds(60);
 
@@ -51,50 +51,6 @@ absl::Duration Backoff(int failures) {
   return std::min(kFirstBackoff * (int64_t{1} << std::min(failures - 1, 10)), kLongestBackoff);
 }
 
-void RemoveAll(const fs::path& folder) {
-  std::error_code ignored;  // swept at the next start
-  fs::remove_all(folder, ignored);
-}
-
-// N of "PREFIX-N"; nullopt: the name isn't of that form.
-std::optional<int64_t> Suffix(const fs::path& name, absl::string_view prefix) {
-  const std::string text = name.string();
-  absl::string_view digits = text;
-  int64_t number = 0;
-  if (!absl::ConsumePrefix(&digits, prefix) || !absl::SimpleAtoi(digits, &number)) {
-    return std::nullopt;
-  }
-  return number;
-}
-
-// After the highest that left a folder behind: a job log that was moved away doesn't make a new job pass for an old
-// one.
-int64_t FirstNumber(const fs::path& jobs) {
-  int64_t first = 1;
-  std::error_code error;
-  for (fs::directory_iterator it(jobs, error), end; !error && it != end; it.increment(error)) {
-    first = std::max(first, Suffix(it->path().filename(), "job-").value_or(0) + 1);
-  }
-  return first;
-}
-
-fs::path PathOf(const DataFolder& data, const Resource& resource) {
-  switch (resource.type) {
-    case Resource::Type::kDataset:
-      return data.Dataset(resource.name);
-    case Resource::Type::kModel:
-      return data.Model(resource.name, resource.version);
-    case Resource::Type::kUpload:
-      return data.Upload(resource.name);
-  }
-  return {};
-}
-
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
 }  // namespace
 
 JobManager::JobManager(JobManagerOptions options, Executor* executor, JobHooks hooks, std::unique_ptr<JobLog> log)
@@ -108,8 +64,7 @@ JobManager::~JobManager() = default;
 
 absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Open(JobManagerOptions options, Executor* executor,
                                                              JobHooks hooks) {
-  const fs::path& root = options.data->root();
-  GRAFT_ASSIGN_OR_RETURN(auto log, JobLog::Open(root, FirstNumber(root / "jobs")));
+  GRAFT_ASSIGN_OR_RETURN(auto log, JobLog::Open(options.data->root(), FirstJobNumber(*options.data)));
   GRAFT_ASSIGN_OR_RETURN(std::vector<JobRecord> records, log->Unfinished());
   std::unique_ptr<JobManager> manager(new JobManager(std::move(options), executor, std::move(hooks), std::move(log)));
   const absl::MutexLock lock(&manager->mutex_);
@@ -145,13 +100,22 @@ void JobManager::Start() {
       executor_->Stop(record.id(), record.attempt);
     }
   }
-  Sweep();
+  SweepStaging(*options_.data, [this](int64_t number, int attempt) { return NeedsStaging(number, attempt); });
+  chores_.Add([this] {
+    JobFilter succeeded;
+    succeeded.states = {JobState::kSucceeded};
+    succeeded.limit = kCleanedAgain;
+    const absl::StatusOr<std::vector<JobRecord>> records = log_->List(succeeded);
+    for (const JobRecord& record : records.value_or(std::vector<JobRecord>())) {
+      hooks_.published(record);
+    }
+  });
   {
     const absl::MutexLock lock(&mutex_);
     started_ = true;
   }
   if (options_.threads) {
-    chore_thread_ = std::thread([this] { RunChores(); });
+    chores_.StartThread();
     ticker_ = std::thread([this] { RunTicks(); });
   } else {
     Tick();
@@ -177,16 +141,10 @@ void JobManager::Shutdown() {
     Settle(record.number).IgnoreError();
     executor_->Stop(record.id(), record.attempt);
   }
-  {
-    const absl::MutexLock lock(&chores_mutex_);
-    chores_end_ = true;
-  }
   if (ticker_.joinable()) {
     ticker_.join();
   }
-  if (chore_thread_.joinable()) {
-    chore_thread_.join();
-  }
+  chores_.Finish();
 }
 
 WorkerLaunch JobManager::Launch(const JobRecord& record) const {
@@ -316,19 +274,6 @@ absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_
   return absl::OkStatus();
 }
 
-bool JobManager::Owes(const ActiveJob& job) {
-  switch (job.record.state) {
-    case JobState::kQueued:
-      return job.cancel_owed || job.record.cancel_requested;
-    case JobState::kRunning:
-      return job.cancel_owed || job.ended.has_value();
-    case JobState::kPublishing:
-      return job.published.has_value();
-    default:
-      return false;
-  }
-}
-
 absl::Status JobManager::Settle(int64_t number) {
   JobRecord record;
   JobState before = JobState::kQueued;
@@ -345,29 +290,14 @@ absl::Status JobManager::Settle(int64_t number) {
       record = job->record;
       before = record.state;
       cancelled = job->cancel_owed || record.cancel_requested;
-      if (record.state == JobState::kPublishing) {
-        const absl::Status outcome = *job->published;
-        events.push_back(outcome.ok() ? Enter(&record, JobState::kSucceeded)
-                                      : Enter(&record, JobState::kFailed,
-                                              Annotate(outcome, "the job's result could not be put in its place")));
-      } else if (record.state == JobState::kQueued || (job->ended.has_value() && cancelled)) {
-        events.push_back(Enter(&record, JobState::kCancelled));
-      } else if (job->ended.has_value() && !job->ended->again) {
-        events.push_back(Enter(&record, JobState::kFailed, job->ended->reason));
-      } else if (job->ended.has_value() && record.attempt >= options_.max_attempts && !job->ended->reason.ok()) {
-        events.push_back(Enter(&record, JobState::kFailed,
-                               absl::AbortedError(absl::StrCat(job->ended->reason.message(), "; it has started ",
-                                                               record.attempt, " times and isn't started again"))));
-      } else if (job->ended.has_value()) {
-        if (!job->ended->reason.ok()) {
-          events.push_back(JobLogLine{
-              absl::StrCat("attempt ", record.attempt, ": ", job->ended->reason.message(), "; the job starts again"),
-              /*warning=*/true});
-        }
-        events.push_back(Enter(&record, JobState::kQueued));
+      Outcome outcome = Decide(*job, options_.max_attempts);
+      if (!outcome.line.text.empty()) {
+        events.push_back(std::move(outcome.line));
+      }
+      if (outcome.state != before) {
+        events.push_back(Enter(&record, outcome.state, outcome.error));
       } else {
         record.cancel_requested = true;
-        events.push_back(JobLogLine{"cancel was asked for", /*warning=*/false});
       }
     }
     GRAFT_RETURN_IF_ERROR(Store(record, {}, std::move(events)));
@@ -378,13 +308,13 @@ absl::Status JobManager::Settle(int64_t number) {
   }
   subscriptions_.Notify(number);
   if (record.state == JobState::kSucceeded) {
-    AddChore([this, record] { hooks_.published(record); });
+    chores_.Add([this, record] { hooks_.published(record); });
   }
   if (record.state != before && before != JobState::kQueued) {
-    AddChore([this, number, attempt = record.attempt] { RemoveStaging(number, attempt); });
+    chores_.Add([this, number, attempt = record.attempt] { CleanUp(number, attempt); });
   }
   if (IsTerminal(record.state)) {
-    AddChore([this] { log_->Checkpoint().IgnoreError(); });
+    chores_.Add([this] { log_->Checkpoint().IgnoreError(); });
   }
   return absl::OkStatus();
 }
@@ -406,15 +336,13 @@ void JobManager::OnWorkerExit(int64_t number, int attempt, const absl::Status& e
     }
   }
   Settle(number).IgnoreError();  // else it is owed
-  AddChore([this, number, attempt] { RemoveStaging(number, attempt); });
+  chores_.Add([this, number, attempt] { CleanUp(number, attempt); });
   StartNext();
 }
 
-void JobManager::RemoveStaging(int64_t number, int attempt) {
+void JobManager::CleanUp(int64_t number, int attempt) {
   if (!NeedsStaging(number, attempt)) {
-    JobRecord record;
-    record.number = number;
-    RemoveAll(options_.data->Staging(record.id(), attempt));
+    RemoveStaging(*options_.data, number, attempt);
   }
 }
 
@@ -423,17 +351,6 @@ bool JobManager::NeedsStaging(int64_t number, int attempt) const {
   const ActiveJob* const job = scheduler_.Find(number);
   return job != nullptr && job->record.attempt == attempt &&
          (job->record.state == JobState::kRunning || job->record.state == JobState::kPublishing);
-}
-
-absl::Status JobManager::MakeAttemptFolder(const JobRecord& record) const {
-  const fs::path staging = options_.data->Staging(record.id(), record.attempt);
-  GRAFT_RETURN_IF_ERROR(Failpoint("attempt.create"));
-  std::error_code error;
-  fs::remove_all(staging, error);  // of a start that was never stored
-  if (!error) {
-    fs::create_directories(staging, error);
-  }
-  return error ? ErrnoStatus(error.value(), "create", staging) : absl::OkStatus();
 }
 
 void JobManager::StartNext() {
@@ -453,7 +370,7 @@ void JobManager::StartNext() {
         record = scheduler_.Find(*next)->record;
       }
       JobEventBody event = Enter(&record, JobState::kRunning);
-      const absl::Status folder = MakeAttemptFolder(record);
+      const absl::Status folder = MakeStaging(*options_.data, record);
       if (!folder.ok() && !IsFinal(folder)) {
         return;  // a full disk; the next tick tries again
       }
@@ -535,7 +452,7 @@ void JobManager::Tick() {
     Settle(number).IgnoreError();
   }
   for (const int64_t number : to_publish) {
-    AddChore([this, number] { PublishNow(number); });
+    chores_.Add([this, number] { PublishNow(number); });
   }
   StartNext();
   log_->Reseal().IgnoreError();
@@ -548,8 +465,7 @@ void JobManager::Tick() {
     }
   }
   if (!options_.threads) {
-    while (RunChore()) {
-    }
+    chores_.RunAll();
   }
 }
 
@@ -591,64 +507,12 @@ void JobManager::PublishNow(int64_t number) {
   }
 }
 
-void JobManager::AddChore(Chore chore) {
-  const absl::MutexLock lock(&chores_mutex_);
-  chores_.push_back(std::move(chore));
-}
-
-bool JobManager::RunChore() {
-  Chore chore;
-  {
-    const absl::MutexLock lock(&chores_mutex_);
-    if (chores_.empty()) {
-      return false;
-    }
-    chore = std::move(chores_.front());
-    chores_.pop_front();
-  }
-  chore();
-  return true;
-}
-
-void JobManager::RunChores() {
-  for (;;) {
-    {
-      absl::MutexLock lock(&chores_mutex_);
-      const auto due = [this]()
-                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(chores_mutex_) { return !chores_.empty() || chores_end_; };
-      chores_mutex_.Await(absl::Condition(&due));
-      if (chores_.empty()) {
-        return;
-      }
-    }
-    RunChore();
-  }
-}
-
 void JobManager::RunTicks() {
   for (;;) {
     Tick();
     absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.tick)) {
       return;
-    }
-  }
-}
-
-void JobManager::Sweep() {
-  std::error_code error;
-  const auto jobs = options_.data->root() / "jobs";
-  for (fs::directory_iterator job_it(jobs, error), end; !error && job_it != end; job_it.increment(error)) {
-    const std::optional<int64_t> number = Suffix(job_it->path().filename(), "job-");
-    if (!number.has_value()) {
-      continue;
-    }
-    std::error_code inner;
-    for (fs::directory_iterator it(job_it->path(), inner); !inner && it != end; it.increment(inner)) {
-      const std::optional<int64_t> attempt = Suffix(it->path().filename(), "attempt-");
-      if (attempt.has_value()) {
-        RemoveStaging(*number, static_cast<int>(*attempt));
-      }
     }
   }
 }
@@ -671,19 +535,6 @@ absl::StatusOr<std::optional<JobRecord>> JobManager::FindRequest(const std::stri
   }
   const std::optional<JobRecord> active = ViewActive(found->number);
   return active.has_value() ? active : found;
-}
-
-absl::Status JobManager::CheckPresence(const ResolvedJob& job) const {
-  for (const Resource& read : job.reads) {
-    if (!Exists(PathOf(*options_.data, read))) {
-      return absl::NotFoundError(absl::StrCat(Describe(read), " isn't there any more"));
-    }
-  }
-  if (job.makes.has_value() && job.makes->type == Resource::Type::kDataset &&
-      Exists(PathOf(*options_.data, *job.makes))) {
-    return absl::AlreadyExistsError(absl::StrCat(Describe(*job.makes), " is there already"));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, const std::string& submitted_sha256,
@@ -720,7 +571,7 @@ absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, cons
       scheduler_.BeginSubmission(job);
     }
     // From here on nobody deletes what the job needs; what was deleted before is missing now.
-    absl::Status status = CheckPresence(job);
+    absl::Status status = CheckPresence(*options_.data, job);
     if (status.ok()) {
       record.request_id = request_id;
       record.submitted_sha256 = submitted_sha256;
@@ -900,116 +751,85 @@ absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssign
   return assignment;
 }
 
-absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& request) {
-  GRAFT_RETURN_IF_ERROR(Failpoint("worker.report"));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(request.job_id()));
+std::optional<v1::ReportResponse> JobManager::Answer(const v1::ReportRequest& request, JobRecord* record,
+                                                     bool* cancelled) {
   v1::ReportResponse response;
-  // Another attempt has taken over, or this one's end was stored and the answer got lost.
-  const auto over = [&] {
+  const absl::MutexLock lock(&mutex_);
+  ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
+  if (job == nullptr) {
+    // Another attempt has taken over, or this one's end was stored and the answer got lost.
     response.set_acknowledged(request.first_sequence() + request.events_size() - 1);
     response.set_stop(true);
     return response;
-  };
-  {
-    // A heartbeat waits for no disk.
-    const absl::MutexLock lock(&mutex_);
-    ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
-    if (job == nullptr) {
-      return over();
-    }
-    job->heard = options_.steady();
-    if (request.events().empty()) {
-      response.set_acknowledged(job->record.worker_sequence);
-      response.set_stop(job->cancel_owed || job->record.cancel_requested);
-      return response;
-    }
   }
-  std::vector<JobEventBody> events;
-  for (int i = 0; i < request.events_size(); ++i) {
-    const absl::StatusOr<nlohmann::json> document = ParseDocument(request.events(i));
-    absl::StatusOr<JobEventBody> body = document.ok() ? JobEventBodyFromJson(*document) : document.status();
-    if (!body.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("events[", i, "]: ", body.status().message()));
-    }
-    events.push_back(*std::move(body));
+  job->heard = options_.steady();
+  *record = job->record;
+  *cancelled = job->cancel_owed || job->record.cancel_requested;
+  if (request.events().empty()) {
+    response.set_acknowledged(record->worker_sequence);
+    response.set_stop(*cancelled);
+    return response;
   }
+  return std::nullopt;
+}
 
+absl::Status JobManager::StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end,
+                                  bool cancelled) {
+  std::vector<JobEventBody> own;
+  if (end.state == JobState::kSucceeded) {
+    // No event: callers see the job as running until its result is in its place.
+    record.state = JobState::kPublishing;
+    record.result = std::move(end.result);
+  } else if (cancelled) {
+    own.push_back(Enter(&record, JobState::kCancelled));
+  } else {
+    own.push_back(Enter(&record, JobState::kFailed,
+                        end.error.ok() ? absl::AbortedError("the worker reported no result and no error") : end.error));
+  }
+  GRAFT_RETURN_IF_ERROR(Store(record, std::move(before), std::move(own)));
+  {
+    const absl::MutexLock lock(&mutex_);
+    leaving_[{record.number, record.attempt}] = options_.steady() + options_.worker_timeout;
+  }
+  if (record.state == JobState::kPublishing) {
+    chores_.Add([this, number = record.number] { PublishNow(number); });
+  } else {
+    chores_.Add([this] { log_->Checkpoint().IgnoreError(); });
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& request) {
+  GRAFT_RETURN_IF_ERROR(Failpoint("worker.report"));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(request.job_id()));
+  JobRecord record;
+  bool cancelled = false;
+  // A heartbeat, and whoever isn't current, waits for no disk.
+  if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record, &cancelled); at_once.has_value()) {
+    return *at_once;
+  }
+  GRAFT_ASSIGN_OR_RETURN(std::vector<JobEventBody> events, ParseEvents(request));
+  v1::ReportResponse response;
   bool ended = false;
-  bool told = false;
   {
     const absl::MutexLock writing(&writing_);
-    JobRecord record;
-    bool cancelled = false;
-    {
-      const absl::MutexLock lock(&mutex_);
-      ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
-      if (job == nullptr) {
-        return over();
-      }
-      record = job->record;
-      cancelled = job->cancel_owed || record.cancel_requested;
+    // Again: others may have written meanwhile.
+    if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record, &cancelled); at_once.has_value()) {
+      return *at_once;
     }
-    std::vector<JobEventBody> fresh;
-    std::optional<JobStateChange> end;
-    const int64_t expected = record.worker_sequence + 1;
-    if (request.first_sequence() > expected) {
-      // Acknowledged once, and gone from the log: it was damaged. The work isn't.
-      fresh.push_back(JobLogLine{absl::StrCat("the worker's events ", expected, " to ", request.first_sequence() - 1,
-                                              " are missing from the log"),
-                                 /*warning=*/true});
-      record.worker_sequence = request.first_sequence() - 2;  // the line counts as the last of them
-    }
-    for (size_t i = 0; i < events.size() && !end.has_value(); ++i) {
-      if (request.first_sequence() + static_cast<int64_t>(i) < expected) {
-        continue;  // resent, and there already
-      }
-      if (auto* const change = std::get_if<JobStateChange>(&events[i]); change != nullptr) {
-        end = std::move(*change);
-      } else {
-        fresh.push_back(std::move(events[i]));
-      }
-    }
-    if (end.has_value()) {
-      std::vector<JobEventBody> own;
-      if (end->state == JobState::kSucceeded) {
-        // No event: callers see the job as running until its result is in its place.
-        record.result = std::move(end->result);
-        record.state = JobState::kPublishing;
-      } else if (cancelled) {
-        own.push_back(Enter(&record, JobState::kCancelled));
-      } else {
-        own.push_back(
-            Enter(&record, JobState::kFailed,
-                  end->error.ok() ? absl::AbortedError("the worker reported no result and no error") : end->error));
-      }
-      const int64_t last = record.worker_sequence + static_cast<int64_t>(fresh.size()) + 1;
-      GRAFT_RETURN_IF_ERROR(Store(record, std::move(fresh), std::move(own)));
-      response.set_acknowledged(last);
-      response.set_stop(true);
-      ended = true;
-    } else if (!fresh.empty()) {
-      const int64_t last = record.worker_sequence + static_cast<int64_t>(fresh.size());
-      GRAFT_RETURN_IF_ERROR(AppendEvents(record, std::move(fresh)));
-      response.set_acknowledged(last);
-      response.set_stop(cancelled);
-      told = true;
-    } else {
-      response.set_acknowledged(record.worker_sequence);
-      response.set_stop(cancelled);
-    }
+    News news = TakeNews(request.first_sequence(), std::move(events), &record);
+    ended = news.end.has_value();
+    response.set_acknowledged(record.worker_sequence + static_cast<int64_t>(news.events.size()) + (ended ? 1 : 0));
+    response.set_stop(cancelled || ended);
     if (ended) {
-      const absl::MutexLock lock(&mutex_);
-      leaving_[{number, record.attempt}] = options_.steady() + options_.worker_timeout;
-    }
-    if (ended && record.state == JobState::kPublishing) {
-      AddChore([this, number] { PublishNow(number); });
-    } else if (ended) {
-      AddChore([this] { log_->Checkpoint().IgnoreError(); });
+      GRAFT_RETURN_IF_ERROR(StoreEnd(record, std::move(news.events), *std::move(news.end), cancelled));
+    } else if (news.events.empty()) {
+      return response;
+    } else {
+      GRAFT_RETURN_IF_ERROR(AppendEvents(record, std::move(news.events)));
     }
   }
-  if (ended || told) {
-    subscriptions_.Notify(number);
-  }
+  subscriptions_.Notify(number);
   if (ended) {
     StartNext();
   }

@@ -12,7 +12,6 @@
 #define GRAFT_SERVER_JOBS_JOB_MANAGER_H_
 
 #include <cstdint>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -32,6 +31,7 @@
 #include "graft/v1/worker.pb.h"
 #include "jobs/job.h"
 #include "jobs/run.h"
+#include "server/jobs/chores.h"
 #include "server/jobs/disk_reserve.h"
 #include "server/jobs/executors/executor.h"
 #include "server/jobs/job_log.h"
@@ -69,7 +69,8 @@ struct JobHooks {
   // ALREADY_EXISTS, NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION, DATA_LOSS and UNIMPLEMENTED fail the job; any
   // other error is taken to pass, and tried again until it does.
   std::function<absl::Status(const JobRecord& record, const std::filesystem::path& staging)> publish;
-  // The job has succeeded, durably: what it has used up may go. Not called again after a crash.
+  // The job has succeeded, durably: what it has used up may go. Called again for the newest jobs when a server starts,
+  // for a crash may have come in between.
   std::function<void(const JobRecord& record)> published = [](const JobRecord&) {};
 };
 
@@ -136,8 +137,6 @@ class JobManager {
   absl::StatusOr<v1::ReportResponse> Report(const v1::ReportRequest& request);
 
  private:
-  using Chore = std::function<void()>;
-
   JobManager(JobManagerOptions options, Executor* executor, JobHooks hooks, std::unique_ptr<JobLog> log);
 
   WorkerLaunch Launch(const JobRecord& record) const;
@@ -159,32 +158,31 @@ class JobManager {
   // Runs a write and, when the disk kept it for long, forgives workers that couldn't be heard meanwhile.
   absl::Status Timed(const std::function<absl::Status()>& write) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // What a report is answered without the log: it is a heartbeat, or isn't of the current attempt. Else nullopt, and
+  // the job as it is.
+  std::optional<v1::ReportResponse> Answer(const v1::ReportRequest& request, JobRecord* record, bool* cancelled)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The worker's last report: `before` are the events in it that precede the end.
+  absl::Status StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end, bool cancelled)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Stores what the job owes the log; OK when it owes nothing.
   absl::Status Settle(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
-  static bool Owes(const ActiveJob& job);
   // Starts queued jobs while there is room.
   void StartNext() ABSL_LOCKS_EXCLUDED(writing_, mutex_);
-  absl::Status MakeAttemptFolder(const JobRecord& record) const;
 
   void PublishNow(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
-  void AddChore(Chore chore) ABSL_LOCKS_EXCLUDED(chores_mutex_);
-  // Runs what is there; false: nothing was.
-  bool RunChore() ABSL_LOCKS_EXCLUDED(chores_mutex_);
-  void RunChores();
   void RunTicks();
 
   // Removes what an attempt's worker left behind, unless it is at work or its result is being published.
-  void RemoveStaging(int64_t number, int attempt) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CleanUp(int64_t number, int attempt) ABSL_LOCKS_EXCLUDED(mutex_);
   bool NeedsStaging(int64_t number, int attempt) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // The same for every attempt that there is a folder of.
-  void Sweep();
   JobRecord View(const ActiveJob& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<JobRecord> ViewActive(int64_t number) const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<JobRecord> GetNumber(int64_t number);
   // The job, if the request comes from its current attempt's worker.
   ActiveJob* Current(const std::string& job_id, int attempt, const std::string& incarnation)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status CheckPresence(const ResolvedJob& job) const;
 
   const JobManagerOptions options_;
   Executor* const executor_;
@@ -204,12 +202,8 @@ class JobManager {
   // Workers that have reported their end and should be gone by then.
   std::map<std::pair<int64_t, int>, absl::Duration> leaving_ ABSL_GUARDED_BY(mutex_);
 
-  absl::Mutex chores_mutex_;
-  std::deque<Chore> chores_ ABSL_GUARDED_BY(chores_mutex_);
-  bool chores_end_ ABSL_GUARDED_BY(chores_mutex_) = false;
-
+  Chores chores_;
   std::thread ticker_;
-  std::thread chore_thread_;
 };
 
 }  // namespace graft

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/status.h"
 
 namespace graft {
 namespace {
@@ -29,6 +30,51 @@ std::string Describe(const Resource& resource) {
       return absl::StrCat("the upload '", resource.name, "'");
   }
   return "";
+}
+
+bool Owes(const ActiveJob& job) {
+  switch (job.record.state) {
+    case JobState::kQueued:
+      return job.cancel_owed || job.record.cancel_requested;
+    case JobState::kRunning:
+      return job.cancel_owed || job.ended.has_value();
+    case JobState::kPublishing:
+      return job.published.has_value();
+    default:
+      return false;
+  }
+}
+
+Outcome Decide(const ActiveJob& job, int max_attempts) {
+  if (job.record.state == JobState::kPublishing) {
+    return job.published->ok()
+               ? Outcome{JobState::kSucceeded, absl::OkStatus(), {}}
+               : Outcome{
+                     JobState::kFailed, Annotate(*job.published, "the job's result could not be put in its place"), {}};
+  }
+  if (job.record.state == JobState::kRunning && !job.ended.has_value()) {
+    return {JobState::kRunning, absl::OkStatus(), {"cancel was asked for", /*warning=*/false}};
+  }
+  if (job.cancel_owed || job.record.cancel_requested) {
+    return {JobState::kCancelled, absl::OkStatus(), {}};
+  }
+  const WorkerEnd& end = *job.ended;
+  if (!end.again) {
+    return {JobState::kFailed, end.reason, {}};
+  }
+  if (end.reason.ok()) {
+    return {JobState::kQueued, absl::OkStatus(), {}};
+  }
+  if (job.record.attempt >= max_attempts) {
+    return {JobState::kFailed,
+            absl::AbortedError(absl::StrCat(end.reason.message(), "; the job has started ", job.record.attempt,
+                                            " times and isn't started again")),
+            {}};
+  }
+  return {JobState::kQueued,
+          absl::OkStatus(),
+          {absl::StrCat("attempt ", job.record.attempt, ": ", end.reason.message(), "; the job starts again"),
+           /*warning=*/true}};
 }
 
 ActiveJob* Scheduler::Find(int64_t number) {

@@ -41,6 +41,15 @@ struct ActiveJob {
   absl::Duration next_publish;
 };
 
+// What becomes of a job that owes the log something.
+struct Outcome {
+  JobState state = JobState::kQueued;  // the same as before: only a cancel is to be stored
+  absl::Status error;
+  JobLogLine line;  // before the change; empty: none
+};
+bool Owes(const ActiveJob& job);
+Outcome Decide(const ActiveJob& job, int max_attempts);
+
 // Not thread-safe: the job manager's lock guards it.
 class Scheduler {
  public:

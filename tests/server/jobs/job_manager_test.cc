@@ -331,6 +331,16 @@ TEST_F(JobManagerTest, AServerThatDiesPublishingFinishesThatAndRunsNothingAgain)
   EXPECT_THAT(executor_->launches(), IsEmpty());
 }
 
+TEST_F(JobManagerTest, CleaningUpThatACrashCutShortIsMadeUpFor) {
+  const JobRecord job = Submit(Train("a"));
+  ASSERT_THAT(Report(job.id(), 1, 1, {Succeeded()}), IsOk());
+  Pass(1);
+  published_.clear();  // as if the server had died between the end and this
+  Open();
+  EXPECT_THAT(published_, ElementsAre("job-1"));
+  EXPECT_THAT(publishing_, ElementsAre("job-1"));
+}
+
 TEST_F(JobManagerTest, APublishThatFailsForAWhileIsTriedAgainLaterAndLater) {
   publish_status_ = absl::ResourceExhaustedError("disk full");
   const JobRecord job = Submit(Train("a"));
