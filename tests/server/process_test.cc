@@ -22,7 +22,7 @@ TEST(ProcessDeathTest, AGoneReaderEndsNobodyAndFilesAreOursOnly) {
         setrlimit(RLIMIT_NOFILE, &files);
         PrepareProcess();
         getrlimit(RLIMIT_NOFILE, &files);
-        int ends[2] = {-1, -1};
+        int ends[2];
         const bool piped = pipe(ends) == 0 && close(ends[0]) == 0;
         const bool survived = piped && write(ends[1], "x", 1) == -1 && errno == EPIPE;
         std::_Exit(survived && files.rlim_cur == files.rlim_max && umask(0) == 0077 ? 0 : 1);

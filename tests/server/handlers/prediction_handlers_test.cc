@@ -20,7 +20,7 @@ class PredictionHandlersTest : public ::testing::Test {
  protected:
   PredictionHandlersTest() {
     deps_.models = &models_;
-    deps_.batcher = &batcher_;
+    deps_.batcher = batcher_.get();
     classify_.mutable_model()->set_name("pets");
     classify_.set_image(testing::ReadText(testing::Sample("cat.0.jpg")));
     extract_.set_trunk("vgg16");
@@ -54,7 +54,7 @@ class PredictionHandlersTest : public ::testing::Test {
 
   const testing::TempDir dir_;
   PuppetEngine engine_;
-  Batcher batcher_{{}};
+  const std::unique_ptr<Batcher> batcher_ = Batcher::Start({}).value();
   ModelCache models_{&engine_, [this](const std::string& name, int version) -> absl::StatusOr<ModelCache::Located> {
                        if (!std::filesystem::exists(dir_ / name) || (version != 0 && version != 7)) {
                          return absl::NotFoundError(name);
