@@ -31,6 +31,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public std::enable_shar
   void OnCancel() override { running_.Cancel(); }
 
   void OnDone() override {
+    bytes_ = ByteBudget::Reservation();  // gRPC frees the request now
     running_.Leave();
     const std::shared_ptr<UnaryCall> last = std::move(self_);
   }
