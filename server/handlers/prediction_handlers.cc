@@ -69,8 +69,9 @@ absl::StatusOr<Extraction> FindExtractor(const Deps& deps, const v1::ExtractFeat
     GRAFT_ASSIGN_OR_RETURN(const auto model, deps.models->Get(request.model(), request.version()));
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model->description.variant));
     if (variant->trunk == nullptr) {
-      return InvalidField("model", absl::StrCat("'", request.model(), "' is a ", variant->name,
-                                                ", which has no trunk to extract features with; use a trunk: ", TrunkNames()));
+      return InvalidField("model",
+                          absl::StrCat("'", request.model(), "' is a ", variant->name,
+                                       ", which has no trunk to extract features with; use a trunk: ", TrunkNames()));
     }
     if (request.image_size() != 0 || request.preprocessing() != v1::PREPROCESSING_UNSPECIFIED ||
         request.interpolation() != v1::INTERPOLATION_UNSPECIFIED) {
