@@ -33,8 +33,9 @@ class LoadingCache {
   LoadingCache(const LoadingCache&) = delete;
   LoadingCache& operator=(const LoadingCache&) = delete;
 
-  // Calls `done` once: at once with what is there, or after `load` has run on the other thread; it runs once for all who
-  // wait for the same key. A load that failed is tried again by the next who asks. CANCELLED: all who waited had gone
+  // Calls `done` once: at once with what is there, or after `load` has run on the other thread; it runs once for all
+  // who wait for the same key. A load that failed is tried again by the next who asks. CANCELLED: all who waited had
+  // gone
   // (`abandoned`, which may be empty) before it began. UNAVAILABLE: stopped.
   void Get(const Key& key, Load load, std::function<bool()> abandoned, Done done) {
     absl::StatusOr<Value> value = Stopped();
@@ -125,18 +126,18 @@ class LoadingCache {
 
   void Run(typename std::list<Loading>::iterator loading, const Load& load) {
     std::vector<Waiter> waiters;
+    bool wanted = false;
     {
       const absl::MutexLock lock(&mutex_);
-      const bool wanted = std::any_of(loading->waiters.begin(), loading->waiters.end(), [](const Waiter& waiter) {
-        return waiter.abandoned == nullptr || !waiter.abandoned();
-      });
+      wanted = std::any_of(loading->waiters.begin(), loading->waiters.end(),
+                           [](const Waiter& waiter) { return waiter.abandoned == nullptr || !waiter.abandoned(); });
       if (!wanted) {
         waiters = std::move(loading->waiters);
         loading_.erase(loading);
       }
     }
     absl::StatusOr<Value> value = absl::CancelledError("the caller has gone");
-    if (waiters.empty()) {
+    if (wanted) {
       value = CatchExceptions("loading", load);
       Recent evicted;  // goes outside of the lock
       const absl::MutexLock lock(&mutex_);

@@ -16,8 +16,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 void ConfigureLog(const std::string& level, bool json);
 
 // Log(LogLevel::kInfo, "rpc", {{"method", "GetJob"}, {"code", "OK"}}). Values are escaped and
-// cut at 256 bytes (512 once escaped), so that nobody writes a second line, or a long one. Fields without a value are left
-// out. Thread-safe.
+// cut at 256 bytes (512 once escaped), so that nobody writes a second line, or a long one. Fields without a value are
+// left out. Thread-safe.
 void Log(LogLevel level, absl::string_view event,
          std::initializer_list<std::pair<absl::string_view, std::string>> fields);
 

@@ -87,8 +87,7 @@ void AddLimits(CLI::App* app, graft::ServerOptions* options) {
   app->add_option("--max-watch-streams", options->max_watch_streams, "Jobs watched at a time, by all callers together")
       ->envname("GRAFT_MAX_WATCH_STREAMS")
       ->capture_default_str();
-  app->add_option("--max-bulk-streams", options->max_bulk_streams,
-                  "Uploads, downloads and streams of images at a time")
+  app->add_option("--max-bulk-streams", options->max_bulk_streams, "Uploads, downloads and streams of images at a time")
       ->envname("GRAFT_MAX_BULK_STREAMS")
       ->capture_default_str();
   app->add_option("--max-request-mib", options->max_request_mib,

@@ -32,8 +32,7 @@ void ModelCache::GetModel(const std::string& name, int version, std::function<bo
 
 void ModelCache::GetExtractor(const ExtractorKey& key, std::function<bool()> abandoned, Done<BatchRunner> done) {
   extractors_.Get(
-      key,
-      [this, key] { return engine_->Extractor(key.trunk, key.image_size, key.preprocessing, key.interpolation); },
+      key, [this, key] { return engine_->Extractor(key.trunk, key.image_size, key.preprocessing, key.interpolation); },
       std::move(abandoned), std::move(done));
 }
 

@@ -17,8 +17,8 @@
 
 namespace graft {
 
-// Thread-safe. Nobody waits in it: what isn't in memory is loaded on a thread of its own, once however many ask, and one
-// after the other, since a load takes all cores.
+// Thread-safe. Nobody waits in it: what isn't in memory is loaded on a thread of its own, once however many ask, and
+// one after the other, since a load takes all cores.
 class ModelCache {
  public:
   struct Located {
@@ -47,8 +47,8 @@ class ModelCache {
   ModelCache(const ModelCache&) = delete;
   ModelCache& operator=(const ModelCache&) = delete;
 
-  // Errors are those of Locate and of Engine; CANCELLED: `abandoned`, which may be empty, was true before the load began;
-  // UNAVAILABLE: stopped.
+  // Errors are those of Locate and of Engine; CANCELLED: `abandoned`, which may be empty, was true before the load
+  // began; UNAVAILABLE: stopped.
   void GetModel(const std::string& name, int version, std::function<bool()> abandoned, Done<LoadedModel> done);
   // Equal keys get the same runner, so that their images share batches.
   void GetExtractor(const ExtractorKey& key, std::function<bool()> abandoned, Done<BatchRunner> done);

@@ -38,8 +38,8 @@ struct ServerOptions {
   int max_watch_streams = 2000;
   // Open uploads, downloads and streams of images, together.
   int max_bulk_streams = 64;
-  // MiB of requests in memory, received and not yet answered. Streams read on when there is room, and may exceed it by a
-  // message each; other calls are refused.
+  // MiB of requests in memory, received and not yet answered. Streams read on when there is room, and may exceed it by
+  // a message each; other calls are refused.
   int max_request_mib = 256;
   // Longest wait for running calls at shutdown.
   int drain_seconds = 20;

@@ -39,17 +39,17 @@ using Context = grpc::CallbackServerContext;
                            });                                                                                    \
                          });                                                                                      \
   }
-#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                                  \
-  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                      \
-    return OrderedStream<v1::Request, v1::StreamResponse>::Start(                                                  \
-        *runtime_, context, #Name, OpenCalls::Kind::kBulk,                                                         \
-        [this](const Call& call, int64_t index, std::shared_ptr<const v1::Request> request, const auto& done) {    \
-          const v1::Request& held = *request;                                                                      \
-          graft::Handler(*deps_, call, held,                                                                       \
-                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {        \
-                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                             \
-                         });                                                                                       \
-        });                                                                                                        \
+#define GRAFT_PREDICTION_STREAM(Name, Handler, Request, Response, StreamResponse)                               \
+  grpc::ServerBidiReactor<v1::Request, v1::StreamResponse>* Name(Context* context) override {                   \
+    return OrderedStream<v1::Request, v1::StreamResponse>::Start(                                               \
+        *runtime_, context, #Name, OpenCalls::Kind::kBulk,                                                      \
+        [this](const Call& call, int64_t index, std::shared_ptr<const v1::Request> request, const auto& done) { \
+          const v1::Request& held = *request;                                                                   \
+          graft::Handler(*deps_, call, held,                                                                    \
+                         [index, request = std::move(request), done](absl::StatusOr<v1::Response> answer) {     \
+                           done(ToItem<v1::StreamResponse>(index, std::move(answer)));                          \
+                         });                                                                                    \
+        });                                                                                                     \
   }
 
 template <typename Item, typename Response>
@@ -142,10 +142,11 @@ class WorkerServiceImpl : public v1::WorkerService::CallbackService {
 
   grpc::ServerUnaryReactor* FetchAssignment(Context* context, const v1::FetchAssignmentRequest* request,
                                             v1::Assignment* response) override {
-    return RunUnary(*runtime_, context, "FetchAssignment", *request, [this, request, response](const Call&) -> absl::Status {
-      GRAFT_ASSIGN_OR_RETURN(*response, jobs_->FetchAssignment(*request));
-      return absl::OkStatus();
-    });
+    return RunUnary(*runtime_, context, "FetchAssignment", *request,
+                    [this, request, response](const Call&) -> absl::Status {
+                      GRAFT_ASSIGN_OR_RETURN(*response, jobs_->FetchAssignment(*request));
+                      return absl::OkStatus();
+                    });
   }
   grpc::ServerUnaryReactor* Report(Context* context, const v1::ReportRequest* request,
                                    v1::ReportResponse* response) override {

@@ -1,6 +1,6 @@
-// What each RPC does, without gRPC: a handler is a function of what the server has, the call, the request and the response,
-// and for a stream it makes the source or the sink of its messages (rpc/stream.h). Handlers run on a pool. Tests call them
-// without a channel; services.cc gives each a line.
+// What each RPC does, without gRPC: a handler is a function of what the server has, the call, the request and the
+// response, and for a stream it makes the source or the sink of its messages (rpc/stream.h). Handlers run on a pool.
+// Tests call them without a channel; services.cc gives each a line.
 #ifndef GRAFT_SERVER_HANDLERS_HANDLERS_H_
 #define GRAFT_SERVER_HANDLERS_HANDLERS_H_
 

@@ -1,7 +1,7 @@
 // A listening socket of our own, whose connections are handed to gRPC.
 //
-// gRPC 1.51's own listener stops for ever when accept fails once for want of descriptors (CVE-2023-4785), and it takes as
-// many connections as come. This one waits and goes on, and closes what is too much.
+// gRPC 1.51's own listener stops for ever when accept fails once for want of descriptors (CVE-2023-4785), and it takes
+// as many connections as come. This one waits and goes on, and closes what is too much.
 #ifndef GRAFT_SERVER_RPC_LISTENER_H_
 #define GRAFT_SERVER_RPC_LISTENER_H_
 

@@ -26,10 +26,10 @@ namespace graft {
 // stream ends at once, and answers that come later find nobody. When the server shuts down, what has been read is
 // answered first.
 //
-// Whatever happens changes the state under the lock and then calls Advance. One thread at a time (acting_) does what the
-// state asks for, calling gRPC without the lock: gRPC may call back on another thread before its call returns, and OnDone
-// may come while Finish is still on its way out. gRPC has a share of the object until OnDone, and so has each request
-// until it is answered.
+// Whatever happens changes the state under the lock and then calls Advance. One thread at a time (acting_) does what
+// the state asks for, calling gRPC without the lock: gRPC may call back on another thread before its call returns, and
+// OnDone may come while Finish is still on its way out. gRPC has a share of the object until OnDone, and so has each
+// request until it is answered.
 template <typename Request, typename Response>
 class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
                             public std::enable_shared_from_this<OrderedStream<Request, Response>> {
@@ -37,7 +37,8 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   using Done = std::function<void(absl::StatusOr<Response>)>;
   // Runs on the pool. `done` may be called later, from any thread; its first call counts, and an error ends the stream.
   // `request` is held against the byte budget until its last holder lets it go. `call` lives until `done` is called.
-  using Handler = std::function<void(const Call& call, int64_t index, std::shared_ptr<const Request> request, Done done)>;
+  using Handler =
+      std::function<void(const Call& call, int64_t index, std::shared_ptr<const Request> request, Done done)>;
 
   static constexpr size_t kWindow = 16;
 

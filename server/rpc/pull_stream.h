@@ -24,8 +24,8 @@ namespace graft {
 // Pulls one message at a time from its source and has one write in flight, so a slow reader costs nothing, and a stream
 // that waits neither a thread nor a place in a queue.
 //
-// Whoever has the turn (busy_) pulls, writes, or ends the stream; nobody else calls gRPC. The turn goes from the pool to
-// gRPC with a write and comes back by OnWriteDone.
+// Whoever has the turn (busy_) pulls, writes, or ends the stream; nobody else calls gRPC. The turn goes from the pool
+// to gRPC with a write and comes back by OnWriteDone.
 //
 // gRPC has a share of the object until OnDone, and each piece of posted work has one. What wakes it later has none, and
 // may come too late.

@@ -1,5 +1,5 @@
-// One call from the moment it comes until it has ended: the one place where a handler's Call is made, and where a call's
-// limits, times and log line are.
+// One call from the moment it comes until it has ended: the one place where a handler's Call is made, and where a
+// call's limits, times and log line are.
 #ifndef GRAFT_SERVER_RPC_RUNNING_CALL_H_
 #define GRAFT_SERVER_RPC_RUNNING_CALL_H_
 

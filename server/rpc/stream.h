@@ -1,4 +1,5 @@
-// What handlers of streams are made of; no gRPC in sight. Both run and are destroyed on a pool, never on gRPC's threads.
+// What handlers of streams are made of; no gRPC in sight. Both run and are destroyed on a pool, never on gRPC's
+// threads.
 #ifndef GRAFT_SERVER_RPC_STREAM_H_
 #define GRAFT_SERVER_RPC_STREAM_H_
 

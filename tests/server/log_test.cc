@@ -26,7 +26,8 @@ std::string Logged(const std::string& value) {
 TEST(LogTest, AValueIsCutAndCannotPlayTricks) {
   EXPECT_THAT(Logged("plain"), HasSubstr("event first=plain second=2\n"));
   EXPECT_THAT(Logged("two words, \"quoted\""), HasSubstr(R"(first="two words, \"quoted\"" second=2)"));
-  EXPECT_THAT(Logged("a\nb\x1b[31m \xc2\x9b \xe2\x80\xae \xff"), HasSubstr(R"(first="a\nb\x1b[31m \xc2\x9b \xe2\x80\xae \xff")"));
+  EXPECT_THAT(Logged("a\nb\x1b[31m \xc2\x9b \xe2\x80\xae \xff"),
+              HasSubstr(R"(first="a\nb\x1b[31m \xc2\x9b \xe2\x80\xae \xff")"));
   // 20 MB of what grows when it is escaped.
   EXPECT_LT(Logged(std::string(20'000'000, '\x01')).size(), 700U);
   EXPECT_LT(Logged(std::string(20'000'000, '"')).size(), 1200U);

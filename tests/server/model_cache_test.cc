@@ -40,7 +40,8 @@ class ModelCacheTest : public ::testing::Test {
   }
   std::future<Found> Get(const std::string& name, int version = 0, std::function<bool()> abandoned = nullptr) {
     auto promise = std::make_shared<std::promise<Found>>();
-    cache_.GetModel(name, version, std::move(abandoned), [promise](Found found) { promise->set_value(std::move(found)); });
+    cache_.GetModel(name, version, std::move(abandoned),
+                    [promise](Found found) { promise->set_value(std::move(found)); });
     return promise->get_future();
   }
 

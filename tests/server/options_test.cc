@@ -20,7 +20,8 @@ TEST(ServerOptionsTest, OnlyLoopbackAndSaneNumbers) {
   };
   EXPECT_THAT(check([](ServerOptions*) {}), IsOk());
   EXPECT_THAT(check([](ServerOptions* o) { o->listen = "[::1]:0"; }), IsOk());
-  for (const char* address : {"0.0.0.0:7077", "192.0.2.1:1", "[::]:1", "example.org:1", "127.example.org:1", "127.1:1", "127.0.0.1.example.org:1"}) {
+  for (const char* address : {"0.0.0.0:7077", "192.0.2.1:1", "[::]:1", "example.org:1", "127.example.org:1", "127.1:1",
+                              "127.0.0.1.example.org:1"}) {
     EXPECT_THAT(check([&](ServerOptions* o) { o->listen = address; }),
                 StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("loopback")));
   }

@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "jobs/job.h"
+
 namespace graft::testing {
 
 std::unique_ptr<grpc::ClientContext> Context() {
@@ -71,7 +73,14 @@ void ServerFixture::ReportEpoch(const std::string& job, int epoch) {
   request.set_job_id(job);
   request.set_attempt(1);
   request.set_first_sequence(epoch);
-  request.add_events()->mutable_epoch()->set_epoch(epoch);
+  for (const WorkerLaunch& launch : executor_->launches()) {
+    if (launch.job_id == job) {
+      request.set_incarnation(launch.incarnation);
+    }
+  }
+  EpochMetrics metrics;
+  metrics.epoch = epoch;
+  request.add_events(DocumentText(ToJson(JobEventBody(metrics))));
   v1::ReportResponse response;
   ASSERT_TRUE(workers_->Report(Context().get(), request, &response).ok());
   EXPECT_EQ(response.acknowledged(), epoch);

