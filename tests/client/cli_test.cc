@@ -45,7 +45,7 @@ TEST_F(CliTest, ExitStatusesTellFailureFromUsage) {
   EXPECT_EQ(Run({"features", "--out", "x", "f"}), 2);
   server_.end_state = v1::JOB_STATE_FAILED;
   EXPECT_EQ(Run({"job", "watch", "job-1"}), 1);
-  EXPECT_EQ(Run({"variant", "show", "v"}), 1);  // this server has no such call
+  EXPECT_EQ(Run({"dataset", "delete", "d"}), 1);  // this server has no such call
   EXPECT_THAT(err_.str(), HasSubstr("graft: "));
 }
 
