@@ -117,7 +117,7 @@ TEST_F(LimitsTest, StreamsOfAKindAreCounted) {
   v1::UploadImagesRequest path;
   path.set_path("cat.jpg");
   ASSERT_TRUE(first->Write(path));
-  while (std::filesystem::is_empty(dir_ / "data/uploads")) {
+  while (std::filesystem::is_empty(dir_ / "data/incoming")) {
     std::this_thread::yield();
   }
   EXPECT_EQ(Code(Upload({{"a", "x"}}, &response)), grpc::StatusCode::RESOURCE_EXHAUSTED);

@@ -32,11 +32,16 @@ TEST_F(ShutdownTest, ShutdownEndsWatchersWithAWayBackAndTheJobComesBackToo) {
   EXPECT_THAT(status.error_message(), HasSubstr("after_sequence"));
   server_.reset();
   StartServer();
-  v1::GetJobRequest get;
-  get.set_id(job.id());
-  ASSERT_TRUE(jobs_->GetJob(Context().get(), get, &job).ok());
-  EXPECT_EQ(job.state(), v1::JOB_STATE_RUNNING);
-  EXPECT_EQ(job.attempt(), 2);
+  // It runs again.
+  request.set_after_sequence(event.sequence());
+  context = Context();
+  stream = jobs_->WatchJob(context.get(), request);
+  do {
+    ASSERT_TRUE(stream->Read(&event));
+  } while (event.state().state() != v1::JOB_STATE_RUNNING);
+  EXPECT_EQ(event.attempt(), 2);
+  context->TryCancel();
+  stream->Finish();
 }
 
 TEST_F(ShutdownTest, AnUploadIsToldUnavailableAndLeavesNothing) {
@@ -47,7 +52,7 @@ TEST_F(ShutdownTest, AnUploadIsToldUnavailableAndLeavesNothing) {
   request.set_path("cat.jpg");
   ASSERT_TRUE(stream->Write(request));
   // The server has it once the file is there.
-  while (std::filesystem::is_empty(dir_ / "data/uploads")) {
+  while (std::filesystem::is_empty(dir_ / "data/incoming")) {
     std::this_thread::yield();
   }
   server_->Shutdown(absl::Seconds(30));
@@ -55,6 +60,7 @@ TEST_F(ShutdownTest, AnUploadIsToldUnavailableAndLeavesNothing) {
   EXPECT_EQ(Code(status), grpc::StatusCode::UNAVAILABLE) << status.error_message();
   EXPECT_THAT(status.error_message(), HasSubstr("shutting down"));
   server_ = nullptr;
+  EXPECT_TRUE(std::filesystem::is_empty(dir_ / "data/incoming"));
   EXPECT_TRUE(std::filesystem::is_empty(dir_ / "data/uploads"));
 }
 

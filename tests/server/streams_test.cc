@@ -171,6 +171,7 @@ TEST_F(StreamsTest, UploadsWhoseCallersLeaveAreGone) {
   EXPECT_EQ(wrong, 0);
   EXPECT_TRUE(GetStatus().ok());
   server_ = nullptr;  // every stream is over now
+  EXPECT_TRUE(std::filesystem::is_empty(dir_ / "data/incoming"));
   EXPECT_TRUE(std::filesystem::is_empty(dir_ / "data/uploads"));
 }
 
