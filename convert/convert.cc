@@ -59,8 +59,10 @@ absl::StatusOr<SplitOptions> FromProto(const v1::SplitSpec& spec) {
 }
 
 absl::StatusOr<ModelRef> FromProto(const v1::ModelRef& ref) {
-  if (ref.has_version() && ref.version() < 0) {
-    return InvalidField("model.version", absl::StrCat(ref.version(), " is out of range; use 1 or more"));
+  if (ref.has_version() && ref.version() < 1) {
+    return InvalidField("model.version", absl::StrCat(ref.version(),
+                                                      " is out of range; use 1 or more, or leave it out "
+                                                      "for the newest"));
   }
   if (ref.has_alias() && ref.alias().empty()) {
     return InvalidField("model.alias", "empty; give a version, an alias, or neither for the newest");

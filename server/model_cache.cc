@@ -14,15 +14,14 @@ ModelCache::ModelCache(Engine* engine, Locate locate, size_t capacity)
 
 ModelCache::~ModelCache() { Stop(); }
 
-void ModelCache::GetModel(const std::string& name, int version, std::function<bool()> abandoned,
-                          Done<LoadedModel> done) {
-  absl::StatusOr<Located> located = locate_(name, version);
+void ModelCache::GetModel(const ModelRef& ref, std::function<bool()> abandoned, Done<LoadedModel> done) {
+  absl::StatusOr<Located> located = locate_(ref);
   if (!located.ok()) {
     done(located.status());
     return;
   }
   models_.Get(
-      {name, located->version},
+      {ref.name, located->version},
       [this, folder = std::move(located->folder)]() -> absl::StatusOr<std::shared_ptr<const LoadedModel>> {
         GRAFT_ASSIGN_OR_RETURN(LoadedModel model, engine_->Load(folder));
         return std::make_shared<const LoadedModel>(std::move(model));

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/infer/engine.h"
+#include "core/model/model_ref.h"
 #include "server/loading_cache.h"
 #include "server/rpc/thread_pool.h"
 
@@ -25,8 +26,8 @@ class ModelCache {
     int version = 0;
     std::filesystem::path folder;
   };
-  // Finds a model's version, 0 for the newest, on the disk. NOT_FOUND.
-  using Locate = std::function<absl::StatusOr<Located>(const std::string& name, int version)>;
+  // Finds a model's version on the disk. NOT_FOUND.
+  using Locate = std::function<absl::StatusOr<Located>(const ModelRef& ref)>;
   // `Get...` calls it once: at once, or on the loading thread; it must be quick and may not throw.
   template <typename T>
   using Done = std::function<void(absl::StatusOr<std::shared_ptr<const T>>)>;
@@ -49,7 +50,7 @@ class ModelCache {
 
   // Errors are those of Locate and of Engine; CANCELLED: `abandoned`, which may be empty, was true before the load
   // began; UNAVAILABLE: stopped.
-  void GetModel(const std::string& name, int version, std::function<bool()> abandoned, Done<LoadedModel> done);
+  void GetModel(const ModelRef& ref, std::function<bool()> abandoned, Done<LoadedModel> done);
   // Equal keys get the same runner, so that their images share batches.
   void GetExtractor(const ExtractorKey& key, std::function<bool()> abandoned, Done<BatchRunner> done);
 

@@ -227,10 +227,10 @@ absl::Status Server::Impl::MakeServing() {
   batcher_options.idle = [engine_ptr = engine.get()] { engine_ptr->ReleaseMemory(); };
   GRAFT_ASSIGN_OR_RETURN(batcher, Batcher::Start(batcher_options));
   models = std::make_unique<ModelCache>(
-      engine.get(), [files = data.get()](const std::string& name, int version) -> absl::StatusOr<ModelCache::Located> {
+      engine.get(), [files = data.get()](const ModelRef& ref) -> absl::StatusOr<ModelCache::Located> {
         ModelCache::Located located;
-        GRAFT_ASSIGN_OR_RETURN(located.version, files->ResolveVersion({name, version, ""}));
-        located.folder = files->Model(name, located.version);
+        GRAFT_ASSIGN_OR_RETURN(located.version, files->ResolveVersion(ref));
+        located.folder = files->Model(ref.name, located.version);
         return located;
       });
   pool = std::make_unique<ThreadPool>(kPoolThreads, kPoolQueue);

@@ -128,7 +128,8 @@ absl::Status FindExtraction(const Deps& deps, const Call& call, const v1::Extrac
   if (!request.has_model()) {
     return FindExtractor(deps, call, request.trunk(), own, found);
   }
-  deps.models->GetModel(request.model().name(), request.model().version(), call.cancelled,
+  GRAFT_ASSIGN_OR_RETURN(const ModelRef ref, FromProto(request.model()));
+  deps.models->GetModel(ref, call.cancelled,
                         [&deps, &call, &request, found](absl::StatusOr<std::shared_ptr<const LoadedModel>> model) {
                           OrElse(found, [&]() -> absl::Status {
                             GRAFT_RETURN_IF_ERROR(model.status());
@@ -161,9 +162,13 @@ void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& req
     done(InvalidField("top_k", absl::StrCat(request.top_k(), " is negative; use 1 or more, or 0 for all")));
     return;
   }
+  const absl::StatusOr<ModelRef> ref = FromProto(request.model());
+  if (!ref.ok()) {
+    done(ref.status());
+    return;
+  }
   deps.models->GetModel(
-      request.model().name(), request.model().version(), call.cancelled,
-      [&deps, &call, &request, done](absl::StatusOr<std::shared_ptr<const LoadedModel>> model) {
+      *ref, call.cancelled, [&deps, &call, &request, done](absl::StatusOr<std::shared_ptr<const LoadedModel>> model) {
         OrElse(done, [&]() -> absl::Status {
           GRAFT_RETURN_IF_ERROR(model.status());
           return deps.batcher->Submit(

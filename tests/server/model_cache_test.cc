@@ -40,14 +40,14 @@ class ModelCacheTest : public ::testing::Test {
   }
   std::future<Found> Get(const std::string& name, int version = 0, std::function<bool()> abandoned = nullptr) {
     auto promise = std::make_shared<std::promise<Found>>();
-    cache_.GetModel(name, version, std::move(abandoned),
+    cache_.GetModel({name, version, ""}, std::move(abandoned),
                     [promise](Found found) { promise->set_value(std::move(found)); });
     return promise->get_future();
   }
 
   const testing::TempDir dir_;
   PuppetEngine engine_;
-  ModelCache cache_{&engine_, [this](const std::string& name, int version) { return Locate(name, version); },
+  ModelCache cache_{&engine_, [this](const ModelRef& ref) { return Locate(ref.name, ref.version); },
                     /*capacity=*/2};
 };
 

@@ -228,7 +228,7 @@ TEST_F(PredictionTest, ClassifyAnswersWithTheNewestVersionAndTopK) {
   EXPECT_EQ(response.predictions_size(), 1);
   request.mutable_model()->set_version(9);
   EXPECT_EQ(Code(predictions_->Classify(Context().get(), request, &response)), grpc::StatusCode::NOT_FOUND);
-  request.mutable_model()->set_version(0);
+  request.mutable_model()->clear_version();
   request.set_top_k(-1);
   EXPECT_EQ(Code(predictions_->Classify(Context().get(), request, &response)), grpc::StatusCode::INVALID_ARGUMENT);
   request.set_top_k(0);

@@ -55,17 +55,26 @@ class PredictionHandlersTest : public ::testing::Test {
   const testing::TempDir dir_;
   PuppetEngine engine_;
   const std::unique_ptr<Batcher> batcher_ = Batcher::Start({}).value();
-  ModelCache models_{&engine_, [this](const std::string& name, int version) -> absl::StatusOr<ModelCache::Located> {
-                       if (!std::filesystem::exists(dir_ / name) || (version != 0 && version != 7)) {
-                         return absl::NotFoundError(name);
-                       }
-                       return ModelCache::Located{7, dir_ / name};
-                     }};
+  ModelCache models_{
+      &engine_, [this](const ModelRef& ref) -> absl::StatusOr<ModelCache::Located> {
+        if (!std::filesystem::exists(dir_ / ref.name) || (ref.version != 0 && ref.version != 7) || !ref.alias.empty()) {
+          return absl::NotFoundError(ref.name + "@" + ref.alias);
+        }
+        return ModelCache::Located{7, dir_ / ref.name};
+      }};
   Deps deps_;
   Call call_;
   v1::ClassifyRequest classify_;
   v1::ExtractFeaturesRequest extract_;
 };
+
+TEST_F(PredictionHandlersTest, AnAliasThatIsNotThereIsNotTheNewestVersion) {
+  classify_.mutable_model()->set_alias("production");
+  EXPECT_THAT(RunClassify(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("production")));
+  extract_.mutable_model()->set_name("pets");
+  extract_.mutable_model()->set_alias("production");
+  EXPECT_THAT(RunExtract(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("production")));
+}
 
 TEST_F(PredictionHandlersTest, ClassifySortsAndCuts) {
   const auto response = RunClassify();
