@@ -57,10 +57,11 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
   void OnWriteDone(bool ok) override {
-    React([&]() -> absl::Status {
-      if (!ok) {
-        return absl::CancelledError("the caller has gone");
-      }
+    {
+      const absl::MutexLock lock(&mutex_);
+      cancelled_ = cancelled_ || !ok;
+    }
+    React([&] {
       Pull();
       return absl::OkStatus();
     });
