@@ -7,6 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "core/base/each_cpu.h"
+
 namespace graft {
 namespace {
 
@@ -42,17 +44,10 @@ Matrix InputOfOutput(const AffineChange& change, int64_t side) {
 // A pixel's three channels and one of padding.
 using Pixel = float __attribute__((vector_size(16)));
 
-// Compiled for each instruction set, picked when the program is loaded; that is before the thread sanitizer can run,
-// and it would be called.
-#if defined(__SANITIZE_THREAD__)
-#define GRAFT_FOR_EACH_CPU
-#else
-#define GRAFT_FOR_EACH_CPU __attribute__((target_clones("avx2,fma", "default")))
-#endif
-
 // One row of the output: samples at (row, column), (row + row_step, column + column_step), ...
-GRAFT_FOR_EACH_CPU void SampleRow(const Pixel* image, int64_t side, float row, float column, float row_step,
-                                  float column_step, float* out, int64_t out_step) {
+GRAFT_FOR_EACH_CPU("avx2,fma", "default")
+void SampleRow(const Pixel* image, int64_t side, float row, float column, float row_step, float column_step, float* out,
+               int64_t out_step) {
   const auto last = static_cast<float>(side - 1);
   for (int64_t j = 0; j < side; ++j, out += out_step) {
     const float r = std::min(std::max(row + static_cast<float>(j) * row_step, 0.0F), last);

@@ -2,13 +2,14 @@
 
 #include <cmath>
 
-// Compiled for each instruction set, picked when the program is loaded.
-#define GRAFT_FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
+#include "core/base/each_cpu.h"
+
+#define GRAFT_STEP GRAFT_FOR_EACH_CPU("avx512f", "avx2", "default")
 
 namespace graft {
 
-GRAFT_FOR_EACH_CPU void RmspropStep(const RmspropOptions& options, int64_t n, const float* __restrict gradient,
-                                    float* __restrict square, float* __restrict weight) {
+GRAFT_STEP void RmspropStep(const RmspropOptions& options, int64_t n, const float* __restrict gradient,
+                            float* __restrict square, float* __restrict weight) {
   const float rate = options.learning_rate;
   const float rho = options.rho;
   const float epsilon = options.epsilon;
@@ -18,8 +19,8 @@ GRAFT_FOR_EACH_CPU void RmspropStep(const RmspropOptions& options, int64_t n, co
   }
 }
 
-GRAFT_FOR_EACH_CPU void SgdStep(const SgdOptions& options, int64_t n, const float* __restrict gradient,
-                                float* __restrict velocity, float* __restrict weight) {
+GRAFT_STEP void SgdStep(const SgdOptions& options, int64_t n, const float* __restrict gradient,
+                        float* __restrict velocity, float* __restrict weight) {
   const float rate = options.learning_rate;
   const float momentum = options.momentum;
   const float decay = options.weight_decay;
@@ -29,8 +30,8 @@ GRAFT_FOR_EACH_CPU void SgdStep(const SgdOptions& options, int64_t n, const floa
   }
 }
 
-GRAFT_FOR_EACH_CPU void AdamStep(const AdamOptions& options, int64_t step, int64_t n, const float* __restrict gradient,
-                                 float* __restrict mean, float* __restrict square, float* __restrict weight) {
+GRAFT_STEP void AdamStep(const AdamOptions& options, int64_t step, int64_t n, const float* __restrict gradient,
+                         float* __restrict mean, float* __restrict square, float* __restrict weight) {
   const float beta1 = options.beta1;
   const float beta2 = options.beta2;
   const float epsilon = options.epsilon;
