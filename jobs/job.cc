@@ -202,6 +202,7 @@ json ToJson(const JobRecord& record) {
                 {"start_time_ms", record.start_time_ms},
                 {"end_time_ms", record.end_time_ms},
                 {"attempt", record.attempt},
+                {"losses", record.losses},
                 {"incarnation", record.incarnation},
                 {"cancel_requested", record.cancel_requested},
                 {"last_sequence", record.last_sequence}};
@@ -246,6 +247,7 @@ absl::StatusOr<JobRecord> JobRecordFromJson(const json& document) {
     record.start_time_ms = document.at("start_time_ms");
     record.end_time_ms = document.at("end_time_ms");
     record.attempt = document.at("attempt");
+    record.losses = document.at("losses");
     record.incarnation = document.at("incarnation");
     record.cancel_requested = document.at("cancel_requested");
     record.last_sequence = document.at("last_sequence");

@@ -16,8 +16,6 @@
 namespace graft {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr int kEventPage = 64;
 constexpr size_t kMaxErrorBytes = 4096;
 // A tick that comes later than this many is the server's own fault: it was stopped, or the machine was.
@@ -290,10 +288,11 @@ absl::Status JobManager::Settle(int64_t number) {
       record = job->record;
       before = record.state;
       cancelled = job->cancel_owed || record.cancel_requested;
-      Outcome outcome = Decide(*job, options_.max_attempts);
+      Outcome outcome = Decide(*job, options_.max_losses);
       if (!outcome.line.text.empty()) {
         events.push_back(std::move(outcome.line));
       }
+      record.losses += outcome.loss ? 1 : 0;
       if (outcome.state != before) {
         events.push_back(Enter(&record, outcome.state, outcome.error));
       } else {

@@ -45,8 +45,8 @@ struct JobManagerOptions {
   WorkerSettings settings;
   int max_running = 1;
   int max_queued = 1000;
-  // A job whose worker got lost (with its server, or silent) starts again at most this often in all.
-  int max_attempts = 3;
+  // A job whose worker got lost this often (with its server, or silent) has failed.
+  int max_losses = 3;
   // A worker that isn't heard of for this long is ended and its job started again.
   absl::Duration worker_timeout = absl::Seconds(60);
   // How often owed work is tried again and workers are looked after.

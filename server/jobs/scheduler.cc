@@ -45,36 +45,35 @@ bool Owes(const ActiveJob& job) {
   }
 }
 
-Outcome Decide(const ActiveJob& job, int max_attempts) {
+Outcome Decide(const ActiveJob& job, int max_losses) {
+  Outcome outcome;
   if (job.record.state == JobState::kPublishing) {
-    return job.published->ok()
-               ? Outcome{JobState::kSucceeded, absl::OkStatus(), {}}
-               : Outcome{
-                     JobState::kFailed, Annotate(*job.published, "the job's result could not be put in its place"), {}};
+    outcome.state = job.published->ok() ? JobState::kSucceeded : JobState::kFailed;
+    outcome.error = Annotate(*job.published, "the job's result could not be put in its place");
+  } else if (job.record.state == JobState::kRunning && !job.ended.has_value()) {
+    outcome.state = JobState::kRunning;
+    outcome.line = {"cancel was asked for", /*warning=*/false};
+  } else if (job.cancel_owed || job.record.cancel_requested) {
+    outcome.state = JobState::kCancelled;
+  } else if (!job.ended->again) {
+    outcome.state = JobState::kFailed;
+    outcome.error = job.ended->reason;
+  } else if (!job.ended->reason.ok()) {
+    outcome.loss = true;
+    const std::string reason(job.ended->reason.message());
+    if (job.record.losses + 1 < max_losses) {
+      outcome.state = JobState::kQueued;
+      outcome.line = {absl::StrCat("attempt ", job.record.attempt, ": ", reason, "; the job starts again"),
+                      /*warning=*/true};
+    } else {
+      outcome.state = JobState::kFailed;
+      outcome.error = absl::AbortedError(
+          absl::StrCat(reason, "; that was so ", job.record.losses + 1, " times, and the job isn't started again"));
+    }
+  } else {
+    outcome.state = JobState::kQueued;  // the server shuts down
   }
-  if (job.record.state == JobState::kRunning && !job.ended.has_value()) {
-    return {JobState::kRunning, absl::OkStatus(), {"cancel was asked for", /*warning=*/false}};
-  }
-  if (job.cancel_owed || job.record.cancel_requested) {
-    return {JobState::kCancelled, absl::OkStatus(), {}};
-  }
-  const WorkerEnd& end = *job.ended;
-  if (!end.again) {
-    return {JobState::kFailed, end.reason, {}};
-  }
-  if (end.reason.ok()) {
-    return {JobState::kQueued, absl::OkStatus(), {}};
-  }
-  if (job.record.attempt >= max_attempts) {
-    return {JobState::kFailed,
-            absl::AbortedError(absl::StrCat(end.reason.message(), "; the job has started ", job.record.attempt,
-                                            " times and isn't started again")),
-            {}};
-  }
-  return {JobState::kQueued,
-          absl::OkStatus(),
-          {absl::StrCat("attempt ", job.record.attempt, ": ", end.reason.message(), "; the job starts again"),
-           /*warning=*/true}};
+  return outcome;
 }
 
 ActiveJob* Scheduler::Find(int64_t number) {

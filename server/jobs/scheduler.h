@@ -45,10 +45,12 @@ struct ActiveJob {
 struct Outcome {
   JobState state = JobState::kQueued;  // the same as before: only a cancel is to be stored
   absl::Status error;
-  JobLogLine line;  // before the change; empty: none
+  JobLogLine line;    // before the change; empty: none
+  bool loss = false;  // the job's worker got lost
 };
 bool Owes(const ActiveJob& job);
-Outcome Decide(const ActiveJob& job, int max_attempts);
+// `max_losses`: with so many, a job is given up.
+Outcome Decide(const ActiveJob& job, int max_losses);
 
 // Not thread-safe: the job manager's lock guards it.
 class Scheduler {

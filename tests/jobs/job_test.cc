@@ -114,6 +114,7 @@ TEST(JobTest, ARecordSurvives) {
   record.start_time_ms = 2;
   record.end_time_ms = 3;
   record.attempt = 2;
+  record.losses = 1;
   record.incarnation = "0f";
   record.last_sequence = 9;
   ASSERT_OK_AND_ASSIGN(const nlohmann::json document, ParseDocument(DocumentText(ToJson(record))));

@@ -181,6 +181,7 @@ absl::Status LocalExecutor::Start(const WorkerLaunch& launch, OnExit on_exit) {
                                     "--give-up-seconds",
                                     absl::StrCat(absl::ToInt64Seconds(options_.give_up))};
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) {
     argv.push_back(word.data());
   }

@@ -624,6 +624,17 @@ TEST_F(JobManagerTest, AJobWhoseFolderCannotBeMadeYetStaysQueued) {
   EXPECT_EQ(Get(job.id()).attempt, 1);
 }
 
+TEST_F(JobManagerTest, RestartsThatWereMeantDoNotCountAgainstAJob) {
+  const JobRecord job = Submit(Train("a"));
+  for (int i = 0; i < 4; ++i) {
+    jobs_->Shutdown();
+    Open();
+  }
+  Open();
+  EXPECT_EQ(Get(job.id()).attempt, 6);
+  EXPECT_EQ(State(job.id()), JobState::kRunning);
+}
+
 TEST_F(JobManagerTest, AGracefulShutdownPutsJobsBackIntoTheQueue) {
   const JobRecord job = Submit(Train("a"));
   for (int i = 1; i <= 5; ++i) {  // more often than a job is started after crashes
