@@ -12,10 +12,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "client/connection.h"
 #include "client/format.h"
 #include "core/base/file.h"
+#include "core/base/mutex.h"
 #include "core/base/text.h"
 
 namespace graft {
@@ -69,7 +69,7 @@ class ImageStream {
   void Send() {
     for (const std::string& file : files_) {
       {
-        const absl::MutexLock lock(&mutex_);
+        const MutexLock lock(&mutex_);
         mutex_.Await(absl::Condition(this, &ImageStream::MaySend));
         if (stopped_) {
           break;
@@ -82,7 +82,7 @@ class ImageStream {
         request.set_image(bytes->data(), bytes->size());
         open = stream_->Write(request);
       }
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       taken_.push_back(bytes.status());
       stopped_ = stopped_ || !open;
     }
@@ -129,7 +129,7 @@ class ImageStream {
 
   // False when the file won't be sent any more. `response` gets the error of one that couldn't be read.
   bool WaitUntilTaken(size_t file, absl::StatusOr<Response>* response) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(this, &ImageStream::NextIsTaken));
     if (taken_.size() <= file) {
       return false;
@@ -142,12 +142,12 @@ class ImageStream {
 
   void SetDone(size_t done) {
     done_ = done;
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     answered_ = done;
   }
 
   void Stop() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     stopped_ = true;
   }
 
@@ -173,7 +173,7 @@ class ImageStream {
   size_t done_ = 0;       // files that were answered for
   int64_t received_ = 0;  // answers from the server
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   // Of each file that was taken up, what kept it from being read.
   std::vector<absl::Status> taken_ ABSL_GUARDED_BY(mutex_);
   size_t answered_ ABSL_GUARDED_BY(mutex_) = 0;  // done_, for the writer

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cerrno>
 
+#include "core/base/mutex.h"
+
 namespace graft {
 namespace {
 
@@ -49,17 +51,17 @@ Interrupt::~Interrupt() {
 }
 
 bool Interrupt::interrupted() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return interrupted_;
 }
 
 bool Interrupt::output_closed() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return output_closed_;
 }
 
 void Interrupt::Guard(grpc::ClientContext* context) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   context_ = context;
   if (HasEnded() && context_ != nullptr) {
     context_->TryCancel();
@@ -67,12 +69,12 @@ void Interrupt::Guard(grpc::ClientContext* context) {
 }
 
 void Interrupt::Sleep(absl::Duration time) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   mutex_.AwaitWithTimeout(absl::Condition(this, &Interrupt::HasEnded), time);
 }
 
 void Interrupt::End(bool interrupted) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   (interrupted ? interrupted_ : output_closed_) = true;
   if (context_ != nullptr) {
     context_->TryCancel();

@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/mutex.h"
 
 namespace graft {
 
@@ -42,7 +42,7 @@ class Interrupt {
   const int out_fd_;
   int pipe_[2];  // signal handler and destructor to the thread: 'i' and 'q'
   struct sigaction previous_ {};
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   bool interrupted_ ABSL_GUARDED_BY(mutex_) = false;
   bool output_closed_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;

@@ -9,11 +9,11 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "client/call.h"
 #include "client/interrupt.h"
 #include "client/training_options.h"
 #include "client/watch_view.h"
+#include "core/base/mutex.h"
 #include "core/base/text.h"
 
 namespace graft {
@@ -41,7 +41,7 @@ class QueueView {
   QueueView& operator=(const QueueView&) = delete;
   ~QueueView() {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       stop_ = true;
       if (context_ != nullptr) {
         context_->TryCancel();
@@ -52,13 +52,13 @@ class QueueView {
 
   // False when the output takes no more.
   bool Show(const v1::JobEvent& event) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     view_.Show(event);
     queued_ = event.has_state() && event.state().state() == v1::JOB_STATE_QUEUED;
     return !cli_.out->fail();
   }
   void Clear() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     view_.Clear();
   }
 
@@ -66,7 +66,7 @@ class QueueView {
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return queued_ || stop_; }
 
   void Run() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     for (;;) {
       mutex_.Await(absl::Condition(this, &QueueView::HasWork));
       if (stop_) {
@@ -96,7 +96,7 @@ class QueueView {
 
   const Cli& cli_;
   const std::string job_id_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   WatchView view_ ABSL_GUARDED_BY(mutex_);
   bool queued_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

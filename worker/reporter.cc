@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/mutex.h"
 
 namespace graft {
 namespace {
@@ -79,7 +80,7 @@ Reporter::Reporter(ReporterOptions options)
 
 Reporter::~Reporter() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     finishing_ = true;
     closing_ = true;
   }
@@ -121,7 +122,7 @@ void Reporter::FlushProgress() {
 }
 
 void Reporter::Progress(const JobProgress& progress) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   if (progress_.has_value() && (progress_->phase != progress.phase || progress_->epoch != progress.epoch ||
                                 progress_->steps.size() + progress.steps.size() > kMaxSteps)) {
     FlushProgress();
@@ -135,19 +136,19 @@ void Reporter::Progress(const JobProgress& progress) {
 }
 
 void Reporter::Epoch(const EpochMetrics& epoch) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   FlushProgress();
   Enqueue(epoch);
 }
 
 void Reporter::Line(const JobLogLine& line) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   FlushProgress();
   Enqueue(line);
 }
 
 absl::Status Reporter::Finish(const JobStateChange& end) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   FlushProgress();
   Enqueue(end);
   finishing_ = true;
@@ -159,7 +160,7 @@ absl::Status Reporter::Finish(const JobStateChange& end) {
 }
 
 bool Reporter::NextReport(v1::ReportRequest* request) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   mutex_.AwaitWithTimeout(absl::Condition(&finishing_), options_.interval);
   FlushProgress();
   if (finishing_ && (Done() || closing_)) {
@@ -191,7 +192,7 @@ void Reporter::SendLoop() {
     const absl::Status status = FromGrpc(stub_->Report(&context, request, &response));
     if (status.ok()) {
       silence.Heard();
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       while (!unacknowledged_.empty() && first_sequence_ <= response.acknowledged()) {
         unacknowledged_.pop_front();
         ++first_sequence_;
@@ -200,12 +201,12 @@ void Reporter::SendLoop() {
       continue;
     }
     if (!silence.GoesOn(status, watch.Elapsed())) {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       failure_ = absl::Status(status.code(), absl::StrCat("cannot report to graftd: ", status.message()));
       stopped_ = true;
       continue;
     }
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     mutex_.AwaitWithTimeout(absl::Condition(&closing_), options_.interval);
   }
 }

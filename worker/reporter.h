@@ -13,8 +13,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/mutex.h"
 #include "graft/v1/worker.grpc.pb.h"
 #include "jobs/job.h"
 
@@ -68,7 +68,7 @@ class Reporter {
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
   std::atomic<bool> stopped_{false};
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::deque<std::string> unacknowledged_ ABSL_GUARDED_BY(mutex_);
   int64_t first_sequence_ ABSL_GUARDED_BY(mutex_) = 1;  // of unacknowledged_.front()
   std::optional<JobProgress> progress_ ABSL_GUARDED_BY(mutex_);

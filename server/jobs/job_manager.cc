@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/failpoint.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
 #include "server/jobs/job_folders.h"
@@ -65,7 +66,7 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Open(JobManagerOptions o
   GRAFT_ASSIGN_OR_RETURN(auto log, JobLog::Open(options.data->root(), FirstJobNumber(*options.data)));
   GRAFT_ASSIGN_OR_RETURN(std::vector<JobRecord> records, log->Unfinished());
   std::unique_ptr<JobManager> manager(new JobManager(std::move(options), executor, std::move(hooks), std::move(log)));
-  const absl::MutexLock lock(&manager->mutex_);
+  const MutexLock lock(&manager->mutex_);
   const absl::Duration now = manager->options_.steady();
   for (JobRecord& record : records) {
     ActiveJob job;
@@ -79,7 +80,7 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Open(JobManagerOptions o
 void JobManager::Start() {
   std::vector<JobRecord> running;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     for (const auto& [number, job] : scheduler_.jobs()) {
       if (job.record.state == JobState::kRunning) {
         running.push_back(job.record);
@@ -89,7 +90,7 @@ void JobManager::Start() {
   for (const JobRecord& record : running) {
     const absl::Status adopted = executor_->Adopt(Launch(record), OnExit(record));
     if (!adopted.ok()) {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (ActiveJob* const job = scheduler_.Find(record.number); job != nullptr && !job->ended.has_value()) {
         job->ended = WorkerEnd{absl::AbortedError("the server ended while the job was running, and so did its worker"),
                                /*again=*/true};
@@ -109,7 +110,7 @@ void JobManager::Start() {
     }
   });
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     started_ = true;
   }
   if (options_.threads) {
@@ -123,7 +124,7 @@ void JobManager::Start() {
 void JobManager::Shutdown() {
   std::vector<JobRecord> running;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     stopping_ = true;
     for (auto& [number, job] : scheduler_.jobs()) {
       if (job.record.state == JobState::kRunning) {
@@ -212,7 +213,7 @@ absl::Status JobManager::Timed(const std::function<absl::Status()>& write) {
   absl::Status status = write();
   const absl::Duration after = options_.steady();
   if (after - before > kLateTicks * options_.tick) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     scheduler_.Forgive(after);
   }
   return status;
@@ -221,7 +222,7 @@ absl::Status JobManager::Timed(const std::function<absl::Status()>& write) {
 absl::Status JobManager::AppendEvents(JobRecord record, std::vector<JobEventBody> from_worker) {
   const std::vector<LoggedEvent> events = Number(&record, std::move(from_worker), {});
   GRAFT_RETURN_IF_ERROR(Timed([&] { return log_->Append(record.number, events); }));
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   if (ActiveJob* const job = scheduler_.Find(record.number); job != nullptr) {
     job->record = std::move(record);
   }
@@ -230,7 +231,7 @@ absl::Status JobManager::AppendEvents(JobRecord record, std::vector<JobEventBody
 
 absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_worker, std::vector<JobEventBody> own) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     if (const ActiveJob* const job = scheduler_.Find(record.number);
         job != nullptr && job->record.state != record.state) {
       GRAFT_RETURN_IF_ERROR(CheckTransition(job->record.state, record.state));
@@ -251,7 +252,7 @@ absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_
   }
   store_fails_ = !stored.ok();
   GRAFT_RETURN_IF_ERROR(stored);
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   ActiveJob* const job = scheduler_.Find(record.number);
   if (job == nullptr) {
     return absl::OkStatus();
@@ -277,10 +278,10 @@ absl::Status JobManager::Settle(int64_t number) {
   JobState before = JobState::kQueued;
   bool cancelled = false;
   {
-    const absl::MutexLock writing(&writing_);
+    const MutexLock writing(&writing_);
     std::vector<JobEventBody> events;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       ActiveJob* const job = scheduler_.Find(number);
       if (job == nullptr || !Owes(*job)) {
         return absl::OkStatus();
@@ -300,7 +301,7 @@ absl::Status JobManager::Settle(int64_t number) {
       }
     }
     GRAFT_RETURN_IF_ERROR(Store(record, {}, std::move(events)));
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     if (ActiveJob* const job = scheduler_.Find(number); job != nullptr && cancelled) {
       job->cancel_owed = false;  // else one has come in between, and is owed still
     }
@@ -320,7 +321,7 @@ absl::Status JobManager::Settle(int64_t number) {
 
 void JobManager::OnWorkerExit(int64_t number, int attempt, const absl::Status& exit) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     leaving_.erase({number, attempt});
     ActiveJob* const job = scheduler_.Find(number);
     if (job != nullptr && job->record.attempt == attempt) {
@@ -346,7 +347,7 @@ void JobManager::CleanUp(int64_t number, int attempt) {
 }
 
 bool JobManager::NeedsStaging(int64_t number, int attempt) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   const ActiveJob* const job = scheduler_.Find(number);
   return job != nullptr && job->record.attempt == attempt &&
          (job->record.state == JobState::kRunning || job->record.state == JobState::kPublishing);
@@ -356,9 +357,9 @@ void JobManager::StartNext() {
   for (;;) {
     JobRecord record;
     {
-      const absl::MutexLock writing(&writing_);
+      const MutexLock writing(&writing_);
       {
-        const absl::MutexLock lock(&mutex_);
+        const MutexLock lock(&mutex_);
         if (!started_ || stopping_) {
           return;
         }
@@ -388,9 +389,13 @@ void JobManager::StartNext() {
     if (started.ok()) {
       started = executor_->Start(Launch(record), OnExit(record));
     }
+    if (started.ok() && StoppedMeanwhile(record)) {
+      Settle(record.number).IgnoreError();
+      executor_->Stop(record.id(), record.attempt);
+    }
     if (!started.ok()) {
       {
-        const absl::MutexLock lock(&mutex_);
+        const MutexLock lock(&mutex_);
         if (ActiveJob* const job = scheduler_.Find(record.number);
             job != nullptr && job->record.incarnation == record.incarnation) {
           job->ended = WorkerEnd{Annotate(started, "the worker could not be started"), /*again=*/false};
@@ -401,12 +406,24 @@ void JobManager::StartNext() {
   }
 }
 
+bool JobManager::StoppedMeanwhile(const JobRecord& record) {
+  const MutexLock lock(&mutex_);
+  if (!stopping_) {
+    return false;
+  }
+  if (ActiveJob* const job = scheduler_.Find(record.number);
+      job != nullptr && job->record.incarnation == record.incarnation && !job->ended.has_value()) {
+    job->ended = WorkerEnd{absl::OkStatus(), /*again=*/true};
+  }
+  return true;
+}
+
 void JobManager::Tick() {
   std::vector<std::pair<std::string, int>> to_stop;
   std::vector<int64_t> owing;
   std::vector<int64_t> to_publish;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     const absl::Duration now = options_.steady();
     if (last_tick_.has_value() && now - *last_tick_ > kLateTicks * options_.tick) {
       // Nobody could be heard: the server itself stood still.
@@ -458,7 +475,7 @@ void JobManager::Tick() {
   {
     // Only when there is room for everybody else's needs too.
     const absl::StatusOr<int64_t> free = options_.free_bytes(options_.data->root());
-    const absl::MutexLock writing(&writing_);
+    const MutexLock writing(&writing_);
     if (free.ok() && *free > options_.reserve_bytes + options_.min_free_bytes) {
       reserve_.Make().IgnoreError();
     }
@@ -471,7 +488,7 @@ void JobManager::Tick() {
 void JobManager::PublishNow(int64_t number) {
   JobRecord record;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     const ActiveJob* const job = scheduler_.Find(number);
     if (job == nullptr || stopping_) {
       return;  // the next server publishes
@@ -481,7 +498,7 @@ void JobManager::PublishNow(int64_t number) {
   const absl::Status outcome = hooks_.publish(record, options_.data->Staging(record.id(), record.attempt));
   bool tell = false;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     ActiveJob* const job = scheduler_.Find(number);
     if (job == nullptr) {
       return;
@@ -509,7 +526,7 @@ void JobManager::PublishNow(int64_t number) {
 void JobManager::RunTicks() {
   for (;;) {
     Tick();
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.tick)) {
       return;
     }
@@ -546,7 +563,7 @@ absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, cons
   }
   JobRecord record;
   {
-    const absl::MutexLock writing(&writing_);
+    const MutexLock writing(&writing_);
     // Two equal requests at the same time both found nothing before; here only the first creates.
     GRAFT_ASSIGN_OR_RETURN(const std::optional<JobRecord> found, FindRequest(request_id, submitted_sha256));
     if (found.has_value()) {
@@ -558,7 +575,7 @@ absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, cons
       job.makes->version = record.model_version;
     }
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (stopping_) {
         return absl::UnavailableError("the server is shutting down; try again");
       }
@@ -578,7 +595,7 @@ absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, cons
       record.create_time_ms = options_.now_ms();
       status = Timed([&] { return log_->Create(&record); });
     }
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     scheduler_.EndSubmission();
     if (!status.ok()) {
       return status;
@@ -600,7 +617,7 @@ JobRecord JobManager::View(const ActiveJob& job) const {
 }
 
 std::optional<JobRecord> JobManager::ViewActive(int64_t number) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   const ActiveJob* const job = scheduler_.Find(number);
   return job == nullptr ? std::nullopt : std::optional(View(*job));
 }
@@ -623,7 +640,7 @@ absl::StatusOr<std::vector<JobRecord>> JobManager::List(JobFilter filter) {
     filter.states.push_back(JobState::kPublishing);
   }
   GRAFT_ASSIGN_OR_RETURN(std::vector<JobRecord> records, log_->List(filter));
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   for (JobRecord& record : records) {
     if (const ActiveJob* const job = scheduler_.Find(record.number); job != nullptr) {
       record = View(*job);
@@ -638,7 +655,7 @@ absl::StatusOr<JobRecord> JobManager::Cancel(const std::string& id) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
   std::optional<int> attempt;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     ActiveJob* const job = scheduler_.Find(number);
     if (job != nullptr && job->record.state == JobState::kPublishing) {
       return absl::FailedPreconditionError(
@@ -666,32 +683,32 @@ absl::StatusOr<JobRecord> JobManager::Cancel(const std::string& id) {
 }
 
 int JobManager::running() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return scheduler_.Count(JobState::kRunning) + scheduler_.Count(JobState::kPublishing);
 }
 
 int JobManager::queued() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return scheduler_.Count(JobState::kQueued);
 }
 
 std::string JobManager::UserOf(const Resource& resource) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return scheduler_.UserOf(resource);
 }
 
 std::string JobManager::MakerOf(const Resource& resource) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return scheduler_.MakerOf(resource);
 }
 
 absl::Status JobManager::WhileUnused(const Resource& resource, const std::function<absl::Status()>& fn) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     GRAFT_RETURN_IF_ERROR(scheduler_.Reserve(resource));
   }
   absl::Status status = fn();
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   scheduler_.Release(resource);
   return status;
 }
@@ -733,7 +750,7 @@ ActiveJob* JobManager::Current(const std::string& job_id, int attempt, const std
 absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssignmentRequest& request) {
   GRAFT_RETURN_IF_ERROR(Failpoint("assignment.fetch"));
   GRAFT_RETURN_IF_ERROR(ParseJobId(request.job_id()).status());
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
   if (job == nullptr || job->cancel_owed || job->record.cancel_requested) {
     return absl::FailedPreconditionError(
@@ -753,7 +770,7 @@ absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssign
 std::optional<v1::ReportResponse> JobManager::Answer(const v1::ReportRequest& request, JobRecord* record,
                                                      bool* cancelled) {
   v1::ReportResponse response;
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
   if (job == nullptr) {
     // Another attempt has taken over, or this one's end was stored and the answer got lost.
@@ -787,7 +804,7 @@ absl::Status JobManager::StoreEnd(JobRecord record, std::vector<JobEventBody> be
   }
   GRAFT_RETURN_IF_ERROR(Store(record, std::move(before), std::move(own)));
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     leaving_[{record.number, record.attempt}] = options_.steady() + options_.worker_timeout;
   }
   if (record.state == JobState::kPublishing) {
@@ -811,7 +828,7 @@ absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& r
   v1::ReportResponse response;
   bool ended = false;
   {
-    const absl::MutexLock writing(&writing_);
+    const MutexLock writing(&writing_);
     // Again: others may have written meanwhile.
     if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record, &cancelled); at_once.has_value()) {
       return *at_once;

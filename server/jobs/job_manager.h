@@ -25,8 +25,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/mutex.h"
 #include "core/store/data_folder.h"
 #include "graft/v1/worker.pb.h"
 #include "jobs/job.h"
@@ -170,6 +170,8 @@ class JobManager {
   absl::Status Settle(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
   // Starts queued jobs while there is room.
   void StartNext() ABSL_LOCKS_EXCLUDED(writing_, mutex_);
+  // Whether Shutdown came while the job's worker was being started, and so can't have stopped it; queues the job again.
+  bool StoppedMeanwhile(const JobRecord& record) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void PublishNow(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
   void RunTicks();
@@ -190,11 +192,11 @@ class JobManager {
   const std::unique_ptr<JobLog> log_;
   Subscriptions subscriptions_;
 
-  absl::Mutex writing_ ABSL_ACQUIRED_BEFORE(mutex_);
+  Mutex writing_ ABSL_ACQUIRED_BEFORE(mutex_);
   DiskReserve reserve_ ABSL_GUARDED_BY(writing_);
   bool store_fails_ ABSL_GUARDED_BY(writing_) = false;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   Scheduler scheduler_ ABSL_GUARDED_BY(mutex_);
