@@ -173,7 +173,8 @@ PublishTarget DataFolder::EvaluationTarget(absl::string_view model, int version,
 }
 
 absl::Status DataFolder::Publish(absl::string_view job_id, const fs::path& staging, const PublishTarget& target) {
-  if (PublisherOf(root() / target.path) != job_id) {
+  const bool placed = PublisherOf(root() / target.path) == job_id;
+  if (!placed) {
     if (!Exists(staging)) {
       return absl::NotFoundError(absl::StrCat("the job left no result that could become ", target.path.string()));
     }
@@ -181,7 +182,9 @@ absl::Status DataFolder::Publish(absl::string_view job_id, const fs::path& stagi
     GRAFT_RETURN_IF_ERROR(Relative(WriteFileAtomic(staging / kPublishedBy, absl::StrCat(job_id, "\n"))));
     GRAFT_RETURN_IF_ERROR(Failpoint("publish.sync"));
     GRAFT_RETURN_IF_ERROR(Relative(SyncFileSystem(staging)));
-    const MutexLock lock(&layout_);
+  }
+  const MutexLock lock(&layout_);
+  if (!placed) {
     GRAFT_RETURN_IF_ERROR(Place(job_id, staging, target));
   }
   // Also when it was there already: whoever put it there may not have come this far.
