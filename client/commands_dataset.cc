@@ -43,6 +43,10 @@ int DatasetShow(const Cli& cli, const std::string& name) {
   request.set_name(name);
   return Show(
       cli, Call(*cli.datasets, &v1::DatasetService::Stub::GetDataset, request), [&](const v1::Dataset& dataset) {
+        if (!dataset.damaged().empty()) {
+          *cli.out << DamageText(dataset.name(), dataset.damaged(), "graft dataset delete");
+          return;
+        }
         std::vector<std::vector<std::string>> rows = {{"CLASS", "TRAIN", "VALIDATION", "TEST"}};
         v1::ClassCount total;
         for (const v1::ClassCount& count : dataset.classes()) {
