@@ -13,7 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 
 namespace graft {
@@ -40,7 +40,7 @@ class LoadingCache {
   void Get(const Key& key, Load load, std::function<bool()> abandoned, Done done) {
     absl::StatusOr<Value> value = Stopped();
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (const auto known = FindLoaded(key); !stopped_ && known != recent_.end()) {
         recent_.splice(recent_.begin(), recent_, known);
         value = known->second;
@@ -63,7 +63,7 @@ class LoadingCache {
   // Forgets the keys for which `which` is true, also those that load now: who waits gets them, nobody after.
   void Drop(const std::function<bool(const Key&)>& which) {
     Recent dropped;  // goes outside of the lock
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     for (auto it = recent_.begin(); it != recent_.end();) {
       const auto next = std::next(it);
       if (which(it->first)) {
@@ -78,7 +78,7 @@ class LoadingCache {
 
   // Of what is loaded, newest use first.
   std::vector<Key> keys() const {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     std::vector<Key> keys;
     for (const auto& [key, value] : recent_) {
       keys.push_back(key);
@@ -90,7 +90,7 @@ class LoadingCache {
   void Stop() {
     std::vector<Waiter> waiters;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       stopped_ = true;
       for (Loading& loading : loading_) {
         std::move(loading.waiters.begin(), loading.waiters.end(), std::back_inserter(waiters));
@@ -128,7 +128,7 @@ class LoadingCache {
     std::vector<Waiter> waiters;
     bool wanted = false;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       wanted = std::any_of(loading->waiters.begin(), loading->waiters.end(),
                            [](const Waiter& waiter) { return waiter.abandoned == nullptr || !waiter.abandoned(); });
       if (!wanted) {
@@ -140,7 +140,7 @@ class LoadingCache {
     if (wanted) {
       value = CatchExceptions("loading", load);
       Recent evicted;  // goes outside of the lock
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       waiters = std::move(loading->waiters);
       if (value.ok() && !loading->dropped && !stopped_) {
         recent_.emplace_front(loading->key, *value);
@@ -157,7 +157,7 @@ class LoadingCache {
 
   const size_t capacity_;
   const Post post_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   Recent recent_ ABSL_GUARDED_BY(mutex_);  // newest use first
   std::list<Loading> loading_ ABSL_GUARDED_BY(mutex_);

@@ -50,6 +50,8 @@ class ABSL_LOCKABLE Mutex {
   }
 
  private:
+  friend class CondVar;
+
   template <typename Wait>
   bool AwaitWith(const Wait& wait) {
     std::unique_lock<std::mutex> lock(mutex_, std::adopt_lock);
@@ -78,6 +80,26 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
 
  private:
   Mutex* const mutex_;
+};
+
+// For queues with many waiters, of whom one is to wake. Elsewhere Mutex::Await, which can't be forgotten to signal.
+class CondVar {
+ public:
+  // The caller holds the mutex, before and after; wakes also for no reason.
+  void Wait(Mutex* mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::unique_lock<std::mutex> lock(mutex->mutex_, std::adopt_lock);
+    // Others may await what the caller did before it waits.
+    if (mutex->awaiting_ > 0) {
+      mutex->changed_.notify_all();
+    }
+    changed_.wait(lock);
+    lock.release();
+  }
+  void Signal() { changed_.notify_one(); }
+  void SignalAll() { changed_.notify_all(); }
+
+ private:
+  std::condition_variable changed_;
 };
 
 }  // namespace graft

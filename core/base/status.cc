@@ -1,5 +1,6 @@
 #include "core/base/status.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace graft {
@@ -21,6 +22,11 @@ absl::Status FromException(const std::exception& error, absl::string_view contex
   }
   absl::string_view what = error.what();
   what = what.substr(0, what.find('\n'));
+  // LibTorch's allocator throws an error of its own, with the same meaning; so does CUDA's.
+  if (absl::StrContains(what, "DefaultCPUAllocator: can't allocate memory") ||
+      absl::StrContains(what, "out of memory")) {
+    return absl::ResourceExhaustedError(absl::StrCat(context, ": out of memory: ", what));
+  }
   return absl::InternalError(absl::StrCat(context, ": ", what));
 }
 

@@ -5,7 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "core/infer/engine.h"
 #include "core/infer/predictor.h"
@@ -56,7 +56,7 @@ class TorchEngine : public Engine {
     GRAFT_ASSIGN_OR_RETURN(auto predictor, Predictor::Load(
                                                folder,
                                                [this](absl::string_view name) {
-                                                 const absl::MutexLock loading(&loading_);
+                                                 const MutexLock loading(&loading_);
                                                  return LoadTrunk(name);
                                                },
                                                device_));
@@ -72,14 +72,14 @@ class TorchEngine : public Engine {
     // few.
     const std::tuple key(std::string(trunk), image_size, preprocessing, interpolation);
     const auto known = [&]() -> std::shared_ptr<const BatchRunner> {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       const auto found = extractors_.find(key);
       return found == extractors_.end() ? nullptr : found->second;
     };
     if (auto runner = known(); runner != nullptr) {
       return runner;
     }
-    const absl::MutexLock loading(&loading_);
+    const MutexLock loading(&loading_);
     if (auto runner = known(); runner != nullptr) {  // another caller's, whom this one waited for
       return runner;
     }
@@ -87,7 +87,7 @@ class TorchEngine : public Engine {
     GRAFT_ASSIGN_OR_RETURN(auto loaded, LoadTrunk(trunk));
     auto runner = std::make_shared<TrunkRunner>(std::move(loaded), image_size, preprocessing, interpolation);
     GRAFT_RETURN_IF_ERROR(WarmUp(*runner));
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     extractors_[key] = runner;
     return runner;
   }
@@ -98,7 +98,7 @@ class TorchEngine : public Engine {
   void ReleaseMemory() override { malloc_trim(0); }
 
   std::vector<std::string> loaded_trunks() const override {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     std::vector<std::string> names;
     for (const auto& [name, trunk] : trunks_) {
       names.push_back(name);
@@ -110,13 +110,13 @@ class TorchEngine : public Engine {
   absl::StatusOr<std::shared_ptr<const Trunk>> LoadTrunk(absl::string_view name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loading_) {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (const auto known = trunks_.find(name); known != trunks_.end()) {
         return known->second;
       }
     }
     GRAFT_ASSIGN_OR_RETURN(auto trunk, Trunk::Load(name, options_.weights_dir, device_));
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     trunks_.emplace(name, trunk);
     return trunk;
   }
@@ -124,8 +124,8 @@ class TorchEngine : public Engine {
   const EngineOptions options_;
   const std::string device_;
   // Held over a load, so that whoever asks for the same waits for it, and nobody else does.
-  absl::Mutex loading_ ABSL_ACQUIRED_BEFORE(mutex_);
-  mutable absl::Mutex mutex_;
+  Mutex loading_ ABSL_ACQUIRED_BEFORE(mutex_);
+  mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<const Trunk>, std::less<>> trunks_ ABSL_GUARDED_BY(mutex_);
   std::map<std::tuple<std::string, int, Preprocessing, Interpolation>, std::shared_ptr<const BatchRunner>> extractors_
       ABSL_GUARDED_BY(mutex_);

@@ -7,7 +7,7 @@
 #include <map>
 #include <utility>
 
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/kernels/conv3x3.h"
 #include "core/nn/algorithm_choice.h"
 #include "core/nn/layer_torch.h"
@@ -168,7 +168,7 @@ class Conv2DLayer : public Layer {
     const torch::Tensor x = padded.contiguous(kChannelsLast);
     if (torch::GradMode::is_enabled() && (weight_.requires_grad() || bias_.requires_grad() || x.requires_grad())) {
       {
-        const absl::MutexLock lock(&mutex_);  // the weights may be about to change
+        const MutexLock lock(&mutex_);  // the weights may be about to change
         own_filter_.reset();
         onednn_filters_.clear();
       }
@@ -196,7 +196,7 @@ class Conv2DLayer : public Layer {
     const kernels::ConvShape shape = ShapeOf(x, weight_.size(0), padding);
     torch::Tensor filter;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (!own_filter_.defined()) {
         own_filter_ = Pack(shape.in_channels, shape.out_channels, View(weight_));
       }
@@ -213,7 +213,7 @@ class Conv2DLayer : public Layer {
     const int64_t paddings[] = {padding, padding};
     const int64_t strides[] = {window_.stride, window_.stride};
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       // With weights in the order for another shape, oneDNN would reorder them in every call.
       const auto known = std::find_if(onednn_filters_.begin(), onednn_filters_.end(),
                                       [&](const auto& entry) { return entry.first == x.sizes(); });
@@ -237,14 +237,14 @@ class Conv2DLayer : public Layer {
   int64_t OwnFrom(const torch::Tensor& x, int64_t padding) const {
     const std::pair<int64_t, int64_t> size(x.size(2), x.size(3));
     const auto known = [&]() -> std::optional<int64_t> {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       const auto found = own_from_batch_.find(size);
       return found == own_from_batch_.end() ? std::nullopt : std::optional(found->second);
     };
     if (const auto from = known(); from.has_value()) {
       return *from;
     }
-    const absl::MutexLock choosing(&choosing_);
+    const MutexLock choosing(&choosing_);
     if (const auto from = known(); from.has_value()) {  // another thread's, which timed while this one waited
       return *from;
     }
@@ -255,7 +255,7 @@ class Conv2DLayer : public Layer {
       own ? Own(zeros, padding) : OneDnn(zeros, padding);
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     });
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     onednn_filters_.clear();
     if (from > kLargestTried) {
       own_filter_.reset();
@@ -270,8 +270,8 @@ class Conv2DLayer : public Layer {
   const torch::Tensor bias_;
   bool pool_ = false;  // constant once the network is built
 
-  mutable absl::Mutex choosing_ ABSL_ACQUIRED_BEFORE(mutex_);  // held while a choice is made, so that it is made once
-  mutable absl::Mutex mutex_;
+  mutable Mutex choosing_ ABSL_ACQUIRED_BEFORE(mutex_);  // held while a choice is made, so that it is made once
+  mutable Mutex mutex_;
   // Made of the weights when first needed; dropped when they are trained.
   mutable torch::Tensor own_filter_ ABSL_GUARDED_BY(mutex_);
   // By the input's shape; newest last.

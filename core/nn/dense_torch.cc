@@ -1,7 +1,7 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/nn/layer_torch.h"
 
 namespace graft {
@@ -36,7 +36,7 @@ class DenseLayer : public Layer {
     if (trains || x.size(0) < 2 || !x.is_cpu() || x.scalar_type() != torch::kFloat || !at::hasMKLDNN() ||
         at::autocast::is_autocast_enabled(at::kCPU)) {
       if (trains) {
-        const absl::MutexLock lock(&mutex_);
+        const MutexLock lock(&mutex_);
         packed_.reset();
       }
       const torch::Tensor y = torch::linear(x, weight_, bias_);
@@ -44,7 +44,7 @@ class DenseLayer : public Layer {
     }
     torch::Tensor packed;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (!packed_.defined()) {
         constexpr int64_t kTypicalBatch = 8;
         packed_ = ReorderLinearWeight().call(weight_.detach(), kTypicalBatch);
@@ -60,7 +60,7 @@ class DenseLayer : public Layer {
   const torch::Tensor bias_;
   const bool relu_;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   mutable torch::Tensor packed_ ABSL_GUARDED_BY(mutex_);  // made when first needed, dropped when the weights train
 };
 

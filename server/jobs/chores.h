@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 
 namespace graft {
 
@@ -18,7 +18,7 @@ class Chores {
   ~Chores() { Finish(); }
 
   void Add(std::function<void()> chore) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     queue_.push_back(std::move(chore));
   }
 
@@ -37,7 +37,7 @@ class Chores {
   // Returns once the thread has done what is there.
   void Finish() {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       finishing_ = true;
     }
     if (thread_.joinable()) {
@@ -52,7 +52,7 @@ class Chores {
   bool RunNext(bool wait) {
     std::function<void()> chore;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (wait) {
         mutex_.Await(absl::Condition(this, &Chores::Ready));
       }
@@ -66,7 +66,7 @@ class Chores {
     return true;
   }
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mutex_);
   bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/failpoint.h"
+#include "core/base/mutex.h"
 #include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
@@ -298,7 +299,7 @@ absl::StatusOr<std::unique_ptr<JobLog>> JobLog::Open(const fs::path& folder, int
     auto reader = std::make_unique<Connection>(path);
     reader->db.exec("PRAGMA query_only = ON");
     std::unique_ptr<JobLog> log(new JobLog(std::move(writer), std::move(reader), std::move(seal)));
-    const absl::MutexLock lock(&log->writing_);
+    const MutexLock lock(&log->writing_);
     log->counts_ = counts;
     log->next_number_ = std::max(first_number, log->writer_->Number("SELECT ifnull(max(number), 0) + 1 FROM jobs"));
     GRAFT_RETURN_IF_ERROR(log->seal_->Write(counts));
@@ -341,7 +342,7 @@ void JobLog::SealCounts() {
 }
 
 absl::Status JobLog::Create(JobRecord* record) {
-  const absl::MutexLock lock(&writing_);
+  const MutexLock lock(&writing_);
   JobRecord created = *record;
   created.number = next_number_;
   created.last_sequence = 1;
@@ -360,13 +361,13 @@ absl::Status JobLog::Create(JobRecord* record) {
 }
 
 absl::Status JobLog::Append(int64_t number, absl::Span<const LoggedEvent> events) {
-  const absl::MutexLock lock(&writing_);
+  const MutexLock lock(&writing_);
   Connection* const db = writer_.get();
   return Write("job_log.append", -1, [&] { db->WriteEvents(number, events); });
 }
 
 absl::Status JobLog::Change(const JobRecord& record, absl::Span<const LoggedEvent> events) {
-  const absl::MutexLock lock(&writing_);
+  const MutexLock lock(&writing_);
   Connection* const db = writer_.get();
   return Write("job_log.state", 0, [&] {
     db->WriteJob(record);
@@ -375,7 +376,7 @@ absl::Status JobLog::Change(const JobRecord& record, absl::Span<const LoggedEven
 }
 
 absl::Status JobLog::Checkpoint() {
-  const absl::MutexLock lock(&writing_);
+  const MutexLock lock(&writing_);
   GRAFT_RETURN_IF_ERROR(Failpoint("job_log.checkpoint"));
   Connection* const writer = writer_.get();
   return Sqlite([&]() -> absl::Status {
@@ -389,7 +390,7 @@ absl::Status JobLog::Checkpoint() {
 }
 
 absl::Status JobLog::Reseal() {
-  const absl::MutexLock lock(&writing_);
+  const MutexLock lock(&writing_);
   if (seal_owed_) {
     GRAFT_RETURN_IF_ERROR(seal_->Write(counts_));
     seal_owed_ = false;
@@ -398,7 +399,7 @@ absl::Status JobLog::Reseal() {
 }
 
 absl::StatusOr<JobRecord> JobLog::Get(int64_t number) {
-  const absl::MutexLock lock(&reading_);
+  const MutexLock lock(&reading_);
   Connection* const reader = reader_.get();
   return Sqlite([&]() -> absl::StatusOr<JobRecord> {
     SQLite::Statement select(reader->db, absl::StrCat("SELECT ", kJobColumns, " FROM jobs WHERE number = ?"));
@@ -411,7 +412,7 @@ absl::StatusOr<JobRecord> JobLog::Get(int64_t number) {
 }
 
 absl::StatusOr<std::optional<JobRecord>> JobLog::FindRequest(const std::string& request_id) {
-  const absl::MutexLock lock(&reading_);
+  const MutexLock lock(&reading_);
   Connection* const reader = reader_.get();
   return Sqlite([&]() -> absl::StatusOr<std::optional<JobRecord>> {
     SQLite::Statement select(reader->db, absl::StrCat("SELECT ", kJobColumns, " FROM jobs WHERE request_id = ?"));
@@ -424,7 +425,7 @@ absl::StatusOr<std::optional<JobRecord>> JobLog::FindRequest(const std::string& 
 }
 
 absl::StatusOr<std::vector<JobRecord>> JobLog::List(const JobFilter& filter) {
-  const absl::MutexLock lock(&reading_);
+  const MutexLock lock(&reading_);
   Connection* const reader = reader_.get();
   return Sqlite([&]() -> absl::StatusOr<std::vector<JobRecord>> {
     std::string where = "1";
@@ -457,7 +458,7 @@ absl::StatusOr<std::vector<JobRecord>> JobLog::Unfinished() {
   filter.states = {JobState::kQueued, JobState::kRunning, JobState::kPublishing};
   filter.limit = -1;  // SQLite: no limit
   GRAFT_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, List(filter));
-  const absl::MutexLock lock(&reading_);
+  const MutexLock lock(&reading_);
   Connection* const reader = reader_.get();
   return Sqlite([&]() -> absl::StatusOr<std::vector<JobRecord>> {
     std::vector<JobRecord> unfinished;
@@ -492,7 +493,7 @@ absl::StatusOr<std::vector<JobRecord>> JobLog::Unfinished() {
 }
 
 absl::StatusOr<std::vector<JobEvent>> JobLog::Events(int64_t number, int64_t after, int64_t last, int limit) {
-  const absl::MutexLock lock(&reading_);
+  const MutexLock lock(&reading_);
   Connection* const reader = reader_.get();
   return Sqlite([&]() -> absl::StatusOr<std::vector<JobEvent>> {
     last = std::min(last, after + limit);
@@ -526,7 +527,7 @@ absl::StatusOr<std::vector<JobEvent>> JobLog::Events(int64_t number, int64_t aft
 }
 
 absl::StatusOr<int> JobLog::NewestVersion(const std::string& model) {
-  const absl::MutexLock lock(&reading_);
+  const MutexLock lock(&reading_);
   Connection* const reader = reader_.get();
   return Sqlite([&]() -> absl::StatusOr<int> {
     SQLite::Statement select(reader->db, "SELECT ifnull(max(model_version), 0) FROM jobs WHERE model = ?");

@@ -19,8 +19,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+#include "core/base/mutex.h"
 #include "jobs/job.h"
 #include "server/jobs/seal.h"
 
@@ -84,14 +84,14 @@ class JobLog {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_);
   void SealCounts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_);
 
-  absl::Mutex writing_;
+  Mutex writing_;
   const std::unique_ptr<Connection> writer_ ABSL_PT_GUARDED_BY(writing_);
   const std::unique_ptr<Seal> seal_ ABSL_PT_GUARDED_BY(writing_);
   LogCounts counts_ ABSL_GUARDED_BY(writing_);
   int64_t next_number_ ABSL_GUARDED_BY(writing_) = 1;
   bool seal_owed_ ABSL_GUARDED_BY(writing_) = false;
 
-  absl::Mutex reading_;
+  Mutex reading_;
   const std::unique_ptr<Connection> reader_ ABSL_PT_GUARDED_BY(reading_);
 };
 

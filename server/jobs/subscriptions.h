@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 
 namespace graft {
 
@@ -18,7 +18,7 @@ namespace graft {
 class Subscriptions {
  public:
   int64_t Add(int64_t job, std::function<void()> notify) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     all_[next_] = std::make_shared<One>(job, std::move(notify));
     return next_++;
   }
@@ -28,7 +28,7 @@ class Subscriptions {
   void Remove(int64_t subscription) {
     std::shared_ptr<One> removed;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       const auto it = all_.find(subscription);
       if (it == all_.end()) {
         return;
@@ -36,14 +36,14 @@ class Subscriptions {
       removed = std::move(it->second);
       all_.erase(it);
     }
-    const absl::MutexLock lock(&removed->calling);
+    const MutexLock lock(&removed->calling);
     removed->notify = nullptr;
   }
 
   void Notify(int64_t job) {
     std::vector<std::shared_ptr<One>> to_call;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       for (const auto& [id, one] : all_) {
         if (one->job == job) {
           to_call.push_back(one);
@@ -51,7 +51,7 @@ class Subscriptions {
       }
     }
     for (const std::shared_ptr<One>& one : to_call) {
-      const absl::MutexLock lock(&one->calling);
+      const MutexLock lock(&one->calling);
       if (one->notify != nullptr) {
         one->notify();
       }
@@ -63,11 +63,11 @@ class Subscriptions {
     One(int64_t the_job, std::function<void()> the_notify) : job(the_job), notify(std::move(the_notify)) {}
 
     const int64_t job;
-    absl::Mutex calling;
+    Mutex calling;
     std::function<void()> notify ABSL_GUARDED_BY(calling);
   };
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::map<int64_t, std::shared_ptr<One>> all_ ABSL_GUARDED_BY(mutex_);
   int64_t next_ ABSL_GUARDED_BY(mutex_) = 1;
 };

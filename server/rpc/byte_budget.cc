@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 
 namespace graft {
@@ -19,7 +20,7 @@ ByteBudget::Reservation ByteBudget::TakeLocked(int64_t bytes) {
 }
 
 std::optional<ByteBudget::Reservation> ByteBudget::TryTake(int64_t bytes) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   if (bytes > limit_ - used_) {
     return std::nullopt;
   }
@@ -27,18 +28,18 @@ std::optional<ByteBudget::Reservation> ByteBudget::TryTake(int64_t bytes) {
 }
 
 ByteBudget::Reservation ByteBudget::Take(int64_t bytes) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return TakeLocked(bytes);
 }
 
 bool ByteBudget::HasRoom() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return used_ < limit_;
 }
 
 void ByteBudget::WhenRoom(std::function<void()> go) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     if (used_ >= limit_) {
       waiting_.push_back(std::move(go));
       return;
@@ -50,7 +51,7 @@ void ByteBudget::WhenRoom(std::function<void()> go) {
 void ByteBudget::Release(int64_t bytes) {
   std::vector<std::function<void()>> ready;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     used_ -= bytes;
     if (used_ < limit_) {
       ready.swap(waiting_);
@@ -66,12 +67,12 @@ void ByteBudget::Release(int64_t bytes) {
 }
 
 int64_t ByteBudget::used() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return used_;
 }
 
 int64_t ByteBudget::peak() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return peak_;
 }
 

@@ -16,6 +16,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "server/log.h"
 
@@ -164,7 +165,7 @@ int Listener::Accept(const OnConnection& on_connection) {
   }
   struct stat info {};
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     if (!HasPlace() || fstat(fd, &info) != 0) {
       close(fd);
       return 0;
@@ -190,7 +191,7 @@ bool Listener::IsOpen(const Connection& connection) {
 }
 
 void Listener::HangUp() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   for (const Connection& connection : connections_) {
     if (IsOpen(connection)) {
       shutdown(connection.fd, SHUT_RDWR);

@@ -18,7 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 
 namespace graft {
 
@@ -79,7 +79,7 @@ class Listener {
   int stop_event_ = -1;
   std::thread thread_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<Connection> connections_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "core/base/mutex.h"
 
 namespace graft {
 namespace {
@@ -32,7 +32,7 @@ OpenCalls::Ticket::~Ticket() {
 
 absl::StatusOr<OpenCalls::Ticket> OpenCalls::Enter(Kind kind, std::function<void()> abort) {
   const auto index = static_cast<size_t>(kind);
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   if (closed_) {
     return ShuttingDown();
   }
@@ -49,19 +49,16 @@ absl::StatusOr<OpenCalls::Ticket> OpenCalls::Enter(Kind kind, std::function<void
 void OpenCalls::Leave(int64_t number) {
   decltype(open_)::node_type gone;  // its closure goes outside of the lock
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     gone = open_.extract(number);
     --counts_[static_cast<size_t>(gone.mapped().kind)];
-    if (open_.empty()) {
-      changed_.SignalAll();
-    }
   }
 }
 
 void OpenCalls::Close() {
   std::vector<std::function<void()>> aborts;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     closed_ = true;
     for (const auto& [number, open] : open_) {
       if (open.abort) {
@@ -75,14 +72,8 @@ void OpenCalls::Close() {
 }
 
 bool OpenCalls::AwaitNone(absl::Duration longest) {
-  const absl::Time end = absl::Now() + longest;
-  const absl::MutexLock lock(&mutex_);
-  while (!open_.empty()) {
-    if (changed_.WaitWithDeadline(&mutex_, end)) {
-      return open_.empty();
-    }
-  }
-  return true;
+  const MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&open_, &decltype(open_)::empty), longest);
 }
 
 }  // namespace graft

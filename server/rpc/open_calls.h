@@ -11,8 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/mutex.h"
 
 namespace graft {
 
@@ -72,8 +72,7 @@ class OpenCalls {
   void Leave(int64_t number);
 
   const std::array<size_t, 3> limits_;
-  absl::Mutex mutex_;
-  absl::CondVar changed_;
+  Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t next_ ABSL_GUARDED_BY(mutex_) = 1;
   std::array<size_t, 3> counts_ ABSL_GUARDED_BY(mutex_) = {};

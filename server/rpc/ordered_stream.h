@@ -15,7 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "server/rpc/grpc_status.h"
 #include "server/rpc/running_call.h"
@@ -65,7 +65,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
       auto held = std::make_shared<Held>();
       int64_t index = 0;
       {
-        const absl::MutexLock lock(&mutex_);
+        const MutexLock lock(&mutex_);
         reading_ = false;
         if (!ok) {
           no_more_ = true;
@@ -91,7 +91,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   void OnWriteDone(bool ok) override {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       writing_ = false;
       gone_ = gone_ || !ok;
     }
@@ -119,7 +119,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   void Set(bool OrderedStream::*flag, bool value) {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       this->*flag = value;
     }
     Advance();
@@ -130,7 +130,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   void React(Fn&& fn) {
     absl::Status status = CatchExceptions("internal error", std::forward<Fn>(fn));
     if (!status.ok()) {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       failure_.Update(status);
     }
   }
@@ -150,7 +150,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   void Answer(int64_t index, absl::StatusOr<Response> response) {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (ended_ || index < first_index_) {
         return;
       }
@@ -169,7 +169,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   void Advance() {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (acting_) {
         return;  // who acts sees what has changed
       }
@@ -216,7 +216,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   // What to do next, taken as done; kNothing ends the acting.
   Act Decide(absl::Status* status) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     if (!ended_ && !writing_) {
       if (gone_) {
         *status = absl::CancelledError("the caller has gone");
@@ -258,7 +258,7 @@ class OrderedStream final : public grpc::ServerBidiReactor<Request, Response>,
   Request incoming_;                     // gRPC's while reading_
   Response outgoing_;                    // gRPC's while writing_
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::deque<std::optional<Response>> slots_ ABSL_GUARDED_BY(mutex_);  // what isn't answered yet, first_index_ first
   int64_t first_index_ ABSL_GUARDED_BY(mutex_) = 0;
   bool acting_ ABSL_GUARDED_BY(mutex_) = false;

@@ -12,7 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "google/protobuf/message.h"
 #include "server/rpc/grpc_status.h"
@@ -58,7 +58,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
 
   void OnWriteDone(bool ok) override {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       cancelled_ = cancelled_ || !ok;
     }
     React([&] {
@@ -94,7 +94,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
 
   void Wake(bool PullStream::*reason) {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       this->*reason = true;
       if (busy_) {
         return;  // whoever has the turn sees it
@@ -114,7 +114,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   absl::Status RunNext() {
     bool aborted = false;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (cancelled_) {
         return absl::CancelledError("the caller has gone");
       }
@@ -138,7 +138,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
       End(absl::OkStatus());
     } else {
       {
-        const absl::MutexLock lock(&mutex_);
+        const MutexLock lock(&mutex_);
         if (!woken_ && !cancelled_ && !aborted_) {
           busy_ = false;
           return absl::OkStatus();
@@ -161,7 +161,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   std::unique_ptr<StreamSource<Response>> source_;  // whose turn it is
   Response message_;                                // likewise
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool busy_ ABSL_GUARDED_BY(mutex_) = true;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;

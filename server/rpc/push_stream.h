@@ -11,7 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "server/rpc/grpc_status.h"
 #include "server/rpc/running_call.h"
@@ -53,7 +53,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
 
   void OnReadDone(bool ok) override {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       ++busy_;
     }
     if (!ok && context_->IsCancelled()) {
@@ -88,7 +88,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
 
   absl::Status Consume(bool ok) {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (ended_) {
         return absl::OkStatus();
       }
@@ -117,7 +117,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
       self->StartRead(&self->request_);
       bool abort = false;
       {
-        const absl::MutexLock lock(&self->mutex_);
+        const MutexLock lock(&self->mutex_);
         abort = --self->busy_ == 0 && self->aborted_;
       }
       if (abort) {
@@ -128,7 +128,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
 
   void Abort() {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       aborted_ = true;
       if (busy_ > 0) {
         return;  // whoever is, sees it
@@ -139,7 +139,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
 
   void End(const absl::Status& status) {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       if (ended_) {
         return;
       }
@@ -157,7 +157,7 @@ class PushStream final : public grpc::ServerReadReactor<Request>,
   std::unique_ptr<StreamSink<Request, Response>> sink_;  // who is busy
   Request request_;                                      // likewise
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int busy_ ABSL_GUARDED_BY(mutex_) = 1;  // Start
   bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;

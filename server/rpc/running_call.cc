@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "server/log.h"
 
@@ -30,19 +31,19 @@ absl::Status RunningCall::Enter(OpenCalls* open, OpenCalls::Kind kind, std::func
   if (!ticket.ok()) {
     return ticket.status();
   }
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   ticket_ = *std::move(ticket);
   return absl::OkStatus();
 }
 
 void RunningCall::Leave() {
   OpenCalls::Ticket gone;  // takes the lock of OpenCalls: outside of ours
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   std::swap(gone, ticket_);
 }
 
 void RunningCall::Cancel() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   cancelled_->store(true, std::memory_order_relaxed);
 }
 
@@ -57,7 +58,7 @@ absl::Status RunningCall::Wanted() const {
 }
 
 void RunningCall::OnPhase(const char* phase, absl::Duration spent) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   for (auto& [name, sum] : phases_) {
     if (absl::string_view(name) == phase) {
       sum += spent;
@@ -73,7 +74,7 @@ void RunningCall::End(const absl::Status& status) noexcept {
   (void)CatchExceptions("logging", [&] {
     std::string phases;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       for (const auto& [name, spent] : phases_) {
         absl::StrAppend(&phases, phases.empty() ? "" : " ", name, ":", Milliseconds(spent));
       }

@@ -13,8 +13,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/mutex.h"
 #include "server/call.h"
 #include "server/rpc/byte_budget.h"
 #include "server/rpc/open_calls.h"
@@ -58,7 +58,7 @@ class RunningCall final : public CallObserver {
   const std::shared_ptr<std::atomic<bool>> cancelled_;
   const Call call_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   OpenCalls::Ticket ticket_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<const char*, absl::Duration>> phases_ ABSL_GUARDED_BY(mutex_);
 };

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "server/log.h"
 
@@ -16,7 +17,7 @@ ThreadPool::ThreadPool(int threads, size_t max_queued) : max_queued_(max_queued)
 
 ThreadPool::~ThreadPool() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     stopping_ = true;
   }
   changed_.SignalAll();
@@ -31,7 +32,7 @@ void ThreadPool::Post(std::function<void()> work) { Push(std::move(work), SIZE_M
 
 bool ThreadPool::Push(std::function<void()> work, size_t max_queued) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     if (queue_.size() >= max_queued) {
       return false;
     }
@@ -45,7 +46,7 @@ void ThreadPool::Loop() {
   for (;;) {
     std::function<void()> work;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       while (!stopping_ && queue_.empty()) {
         changed_.Wait(&mutex_);
       }

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "core/base/mutex.h"
 #include "tests/testing/files.h"
 
 namespace graft {
@@ -65,7 +66,7 @@ class ReporterTest : public ::testing::Test {
         [this](const v1::FetchAssignmentRequest& request, v1::Assignment* assignment) {
           EXPECT_EQ(request.incarnation(), "0f");
           assignment->set_kind("train");
-          const absl::MutexLock lock(&mutex_);
+          const MutexLock lock(&mutex_);
           if (fetch_failures_ > 0) {
             --fetch_failures_;
             return grpc::Status(grpc::StatusCode::UNAVAILABLE, "starting");
@@ -73,7 +74,7 @@ class ReporterTest : public ::testing::Test {
           return fetch_status_;
         },
         [this](const v1::ReportRequest& request, v1::ReportResponse* response) {
-          const absl::MutexLock lock(&mutex_);
+          const MutexLock lock(&mutex_);
           ++reports_;
           if (!report_status_.ok()) {
             return report_status_;
@@ -98,7 +99,7 @@ class ReporterTest : public ::testing::Test {
         });
   }
   void AwaitReports(int more) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     const int target = reports_ + more;
     const auto there = [this, target]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return reports_ >= target; };
     mutex_.Await(absl::Condition(&there));
@@ -114,7 +115,7 @@ class ReporterTest : public ::testing::Test {
 
   const testing::TempDir dir_;
   ReporterOptions options_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<JobEventBody> events_ ABSL_GUARDED_BY(mutex_);
   int reports_ ABSL_GUARDED_BY(mutex_) = 0;
   int fetch_failures_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -128,7 +129,7 @@ TEST_F(ReporterTest, EveryStepArrivesOnceAndInOrder) {
   const auto server = Serve();
   Reporter reporter(options_);
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     lose_answers_ = 3;
   }
   for (int i = 1; i <= 500; ++i) {
@@ -141,7 +142,7 @@ TEST_F(ReporterTest, EveryStepArrivesOnceAndInOrder) {
     }
   }
   ASSERT_THAT(reporter.Finish(End()), IsOk());
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   int steps = 0;
   int epochs = 0;
   for (const JobEventBody& event : events_) {
@@ -162,7 +163,7 @@ TEST_F(ReporterTest, EveryStepArrivesOnceAndInOrder) {
 // Finding 19: one try of FetchAssignment, and a server that was stopped for a while failed the job.
 TEST_F(ReporterTest, FetchingIsTriedUntilTheServerIsThere) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     fetch_failures_ = 5;
   }
   Reporter reporter(options_);
@@ -176,7 +177,7 @@ TEST_F(ReporterTest, FetchingIsTriedUntilTheServerIsThere) {
 TEST_F(ReporterTest, AnAttemptThatIsOverIsNotTriedAgain) {
   const auto server = Serve();
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     fetch_status_ = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "attempt 2 isn't to run");
   }
   Reporter reporter(options_);
@@ -193,7 +194,7 @@ TEST_F(ReporterTest, AServerThatComesBackGetsWhatTheOldOneDidNot) {
   std::thread finish([&] { EXPECT_THAT(reporter.Finish(End()), IsOk()); });
   server = Serve();
   finish.join();
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   ASSERT_EQ(events_.size(), 3U);
   EXPECT_EQ(std::get<JobLogLine>(events_[1]).text, "second");
 }
@@ -202,14 +203,14 @@ TEST_F(ReporterTest, AFullDiskOfTheServerIsWaitedFor) {
   const auto server = Serve();
   options_.give_up = absl::Milliseconds(1);  // a server that answers is there
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     report_status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "disk full");
   }
   Reporter reporter(options_);
   std::thread finish([&] { EXPECT_THAT(reporter.Finish(End()), IsOk()); });
   AwaitReports(5);
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     report_status_ = grpc::Status::OK;
   }
   finish.join();
@@ -228,7 +229,7 @@ TEST_F(ReporterTest, WithoutAServerItGivesUpInTheEnd) {
 TEST_F(ReporterTest, ARefusedEventEndsTheWorkerRatherThanHangingIt) {
   const auto server = Serve();
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     report_status_ = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "events[0]: no");
   }
   Reporter reporter(options_);
@@ -241,7 +242,7 @@ TEST_F(ReporterTest, AHeartbeatBringsACancel) {
   Reporter reporter(options_);
   EXPECT_FALSE(reporter.stopped());
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     stop_ = true;
   }
   while (!reporter.stopped()) {
@@ -252,7 +253,7 @@ TEST_F(ReporterTest, AHeartbeatBringsACancel) {
 TEST_F(ReporterTest, ManyStepsAreSplitOverEvents) {
   const auto server = Serve();
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     report_status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "not yet");
   }
   options_.interval = absl::Seconds(5);  // nothing is flushed but by its size
@@ -261,11 +262,11 @@ TEST_F(ReporterTest, ManyStepsAreSplitOverEvents) {
     reporter.Progress(Step(i));
   }
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     report_status_ = grpc::Status::OK;
   }
   ASSERT_THAT(reporter.Finish(End()), IsOk());
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   ASSERT_EQ(events_.size(), 4U);
   EXPECT_EQ(std::get<JobProgress>(events_[0]).steps.size(), 1000U);
   EXPECT_EQ(std::get<JobProgress>(events_[2]).steps.size(), 500U);

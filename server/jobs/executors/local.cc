@@ -21,6 +21,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
 
@@ -149,7 +150,7 @@ LocalExecutor::~LocalExecutor() {
   std::vector<Key> running;
   std::map<Key, std::thread> threads;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     for (const auto& [key, worker] : workers_) {
       running.push_back(key);
     }
@@ -241,7 +242,7 @@ absl::Status LocalExecutor::Adopt(const WorkerLaunch& launch, OnExit on_exit) {
 }
 
 void LocalExecutor::Stop(const std::string& job_id, int attempt) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   const auto it = workers_.find({job_id, attempt});
   if (it != workers_.end() && !it->second.stopping) {
     it->second.stopping = true;
@@ -253,7 +254,7 @@ void LocalExecutor::Stop(const std::string& job_id, int attempt) {
 void LocalExecutor::Watch(const Key& key, const Worker& worker, const fs::path& log, OnExit on_exit) {
   std::vector<std::thread> done;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     for (const Key& finished : finished_) {
       done.push_back(std::move(threads_.at(finished)));
       threads_.erase(finished);
@@ -274,7 +275,7 @@ void LocalExecutor::Wait(const Key& key, int pidfd, bool child, const fs::path& 
     pollfd ready = {pidfd, POLLIN, 0};
     const bool ended = poll(&ready, 1, kPollMs) > 0;  // with no pidfd (an old kernel) this is a sleep
     BoundLog(log, options_.max_log_bytes);
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     Worker& worker = workers_.at(key);
     if (child) {
       // Reaped under the lock, so that Stop never signals a process number that was given out again.
@@ -297,7 +298,7 @@ void LocalExecutor::Wait(const Key& key, int pidfd, bool child, const fs::path& 
     close(pidfd);
   }
   on_exit(exit);
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   if (threads_.count(key) > 0) {  // else the destructor joins it
     finished_.push_back(key);
   }

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/mutex.h"
 #include "server/jobs/executors/executor.h"
 
 namespace graft {
@@ -61,7 +61,7 @@ class LocalExecutor : public Executor {
   void Wait(const Key& key, int pidfd, bool child, const std::filesystem::path& log, const OnExit& on_exit);
 
   const LocalExecutorOptions options_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::map<Key, Worker> workers_ ABSL_GUARDED_BY(mutex_);
   std::map<Key, std::thread> threads_ ABSL_GUARDED_BY(mutex_);
   std::vector<Key> finished_ ABSL_GUARDED_BY(mutex_);  // threads that only want to be joined

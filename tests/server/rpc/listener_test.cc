@@ -10,8 +10,8 @@
 #include <cstring>
 #include <thread>
 
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "core/base/mutex.h"
 #include "graft/v1/server.grpc.pb.h"
 #include "server/rpc/listener_probe.h"
 #include "tests/testing/server_fixture.h"
@@ -86,19 +86,19 @@ class Taken {
  public:
   ~Taken() { Clear(); }
   void Add(int fd) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     fds_.push_back(fd);
     ++count_;
     changed_.SignalAll();
   }
   void Await(int count) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     while (count_ < count) {
       changed_.Wait(&mutex_);
     }
   }
   void Clear() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     for (const int fd : fds_) {
       close(fd);
     }
@@ -106,8 +106,8 @@ class Taken {
   }
 
  private:
-  absl::Mutex mutex_;
-  absl::CondVar changed_;
+  Mutex mutex_;
+  CondVar changed_;
   std::vector<int> fds_ ABSL_GUARDED_BY(mutex_);
   int count_ ABSL_GUARDED_BY(mutex_) = 0;
 };

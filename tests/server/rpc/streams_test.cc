@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "core/base/mutex.h"
 #include "graft/v1/datasets.grpc.pb.h"
 #include "graft/v1/jobs.grpc.pb.h"
 #include "graft/v1/prediction.grpc.pb.h"
@@ -36,14 +36,14 @@ class Script {
   };
 
   void Push(Late late) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     late_.push_back(std::move(late));
     ++received_;
     changed_.SignalAll();
   }
   // The oldest, once there is one; nothing when the test is over.
   std::optional<Late> Pop() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     while (late_.empty() && !over_) {
       changed_.Wait(&mutex_);
     }
@@ -55,29 +55,29 @@ class Script {
     return late;
   }
   void Over() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     over_ = true;
     changed_.SignalAll();
   }
   void AwaitReceived(int count) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     while (received_ < count) {
       changed_.Wait(&mutex_);
     }
   }
   int received() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     return received_;
   }
   // On whose thread sources and sinks were destroyed.
   void Destroyed() {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     destroyers_.insert(std::this_thread::get_id());
     ++destroyed_;
     changed_.SignalAll();
   }
   std::set<std::thread::id> AwaitDestroyed(int count) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     while (destroyed_ < count) {
       changed_.Wait(&mutex_);
     }
@@ -87,8 +87,8 @@ class Script {
   absl::Notification gate;  // sources named "gate" wait here
 
  private:
-  absl::Mutex mutex_;
-  absl::CondVar changed_;
+  Mutex mutex_;
+  CondVar changed_;
   std::deque<Late> late_ ABSL_GUARDED_BY(mutex_);
   int received_ ABSL_GUARDED_BY(mutex_) = 0;
   bool over_ ABSL_GUARDED_BY(mutex_) = false;
