@@ -77,14 +77,18 @@ int VariantShow(const Cli& cli, const std::string& name) {
     return kOk;
   }
   *cli.out << Printable(variant.name()) << ": " << Printable(variant.summary()) << "\n";
-  if (!variant.trunk().empty()) {
+  if (!variant.trunk().empty() && !variant.trunk_in_network()) {
     *cli.out << "Its input are features of " << Printable(variant.trunk()) << ", frozen.\n";
   }
-  *cli.out << "\n" << LayerTable(variant.layers()) << "\nOptions (change with --set OPTION=VALUE)\n";
-  std::vector<std::vector<std::string>> rows = {{"OPTION", "DEFAULT", "RANGE", "MEANING"}};
+  *cli.out
+      << "\n"
+      << LayerTable(variant.layers())
+      << "\nOptions: what they are when they aren't set, by preset (--preset, else recommended); change with --set "
+         "OPTION=VALUE\n";
+  std::vector<std::vector<std::string>> rows = {{"OPTION", "RECOMMENDED", "REFERENCE", "RANGE", "MEANING"}};
   for (const v1::OptionInfo& option : variant.options()) {
-    rows.push_back({Printable(option.name()), Printable(option.default_value()), Printable(option.range()),
-                    Printable(option.meaning())});
+    rows.push_back({Printable(option.name()), Printable(option.default_value()), Printable(option.reference_value()),
+                    Printable(option.range()), Printable(option.meaning())});
   }
   *cli.out << Table(rows);
   return kOk;
@@ -112,9 +116,9 @@ std::vector<std::string> Row(const v1::Model& model) {
           Printable(model.variant()),
           Printable(model.dataset()),
           absl::StrCat(model.labels_size()),
-          model.history_size() == 0
+          model.kept_epoch() == 0
               ? "-"
-              : absl::StrFormat("%.4f", model.history(model.history_size() - 1).validation_accuracy()),
+              : absl::StrFormat("%.4f", model.history(model.kept_epoch() - 1).validation_accuracy()),
           TestAccuracy(model),
           Bytes(model.size_bytes()),
           Time(model.create_time().seconds())};

@@ -48,7 +48,7 @@ std::string Text(const v1::SplitResult& result) {
 
 std::string Text(const v1::TrainResult& result) {
   return absl::StrCat(Printable(result.model()), "@", result.version(),
-                      absl::StrFormat(", validation accuracy %.4f", result.last_epoch().validation_accuracy()), ", in ",
+                      absl::StrFormat(", validation accuracy %.4f", result.kept_epoch().validation_accuracy()), ", in ",
                       Duration(result.seconds()));
 }
 

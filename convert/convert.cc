@@ -79,6 +79,8 @@ v1::EpochMetrics ToProto(const EpochMetrics& epoch) {
   out.set_validation_accuracy(epoch.validation_accuracy);
   out.set_seconds(epoch.seconds);
   out.set_input_wait_seconds(epoch.input_wait_seconds);
+  out.set_learning_rate(epoch.learning_rate);
+  out.set_stage(epoch.stage);
   return out;
 }
 
@@ -114,18 +116,20 @@ v1::Variant ToProto(const Variant& variant) {
   v1::Variant out;
   out.set_name(std::string(variant.name));
   out.set_summary(std::string(variant.summary));
-  *out.mutable_defaults() = ToProto(variant.defaults);
+  *out.mutable_defaults() = ToProto(variant.recommended);
+  *out.mutable_reference() = ToProto(variant.reference);
+  out.set_trunk_in_network(variant.trunk_use == TrunkUse::kNetwork);
   if (variant.trunk != nullptr) {
     out.set_trunk(std::string(variant.trunk->name));
   }
-  const auto layers = DescribeVariant(variant, variant.defaults, 2);  // OK for every row: a test holds the table to it
+  const auto layers = DescribeVariant(variant, variant.reference, 2);  // OK for every row: a test holds the table to it
   for (const LayerInfo& layer : layers.value()) {
     *out.add_layers() = ToProto(layer);
   }
   out.set_parameters(variant.parameters);
   out.set_trainable_parameters(variant.trainable_parameters);
   for (const OptionField& field : TrainingOptionFields()) {
-    *out.add_options() = ToProto(field, variant.defaults);
+    *out.add_options() = ToProto(field, variant);
   }
   return out;
 }
@@ -212,6 +216,7 @@ v1::Model ToProto(const ModelEntry& entry) {
   for (const EpochMetrics& epoch : model.history) {
     *out.add_history() = ToProto(epoch);
   }
+  out.set_kept_epoch(model.kept_epoch);
   out.set_training_seconds(model.training_seconds);
   const absl::StatusOr<std::vector<LayerInfo>> layers = Layers(model);
   if (!layers.ok()) {

@@ -78,12 +78,14 @@ v1::TrainingOptions ToProto(const TrainingOptions& options) {
   return message;
 }
 
-v1::OptionInfo ToProto(const OptionField& field, const TrainingOptions& defaults) {
+v1::OptionInfo ToProto(const OptionField& field, const Variant& variant) {
   v1::OptionInfo info;
   info.set_name(std::string(field.name));
   info.set_meaning(std::string(field.meaning));
   info.set_range(field.values);
-  info.set_default_value(OptionText(field.get(defaults)));
+  info.set_default_value(OptionText(field.get(variant.recommended)));
+  info.set_reference_value(OptionText(field.get(variant.reference)));
+  info.set_unused(WhyUnused(variant, variant.recommended, field.name));
   return info;
 }
 

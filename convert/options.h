@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/model/options.h"
+#include "core/model/variants.h"
 #include "graft/v1/jobs.pb.h"
 #include "graft/v1/models.pb.h"
 
@@ -15,8 +16,8 @@ namespace graft {
 absl::StatusOr<TrainingOptions> FromProto(const v1::TrainingOptions& options, const TrainingOptions& defaults);
 // Every field set.
 v1::TrainingOptions ToProto(const TrainingOptions& options);
-// For people, with the value that `defaults` has.
-v1::OptionInfo ToProto(const OptionField& field, const TrainingOptions& defaults);
+// For people, with what the variant's presets set.
+v1::OptionInfo ToProto(const OptionField& field, const Variant& variant);
 
 }  // namespace graft
 

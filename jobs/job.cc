@@ -203,6 +203,7 @@ json ToJson(const JobRecord& record) {
                 {"end_time_ms", record.end_time_ms},
                 {"attempt", record.attempt},
                 {"losses", record.losses},
+                {"epochs", record.epochs},
                 {"incarnation", record.incarnation},
                 {"cancel_requested", record.cancel_requested},
                 {"last_sequence", record.last_sequence}};
@@ -248,6 +249,7 @@ absl::StatusOr<JobRecord> JobRecordFromJson(const json& document) {
     record.end_time_ms = document.at("end_time_ms");
     record.attempt = document.at("attempt");
     record.losses = document.at("losses");
+    record.epochs = document.at("epochs");
     record.incarnation = document.at("incarnation");
     record.cancel_requested = document.at("cancel_requested");
     record.last_sequence = document.at("last_sequence");

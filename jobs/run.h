@@ -40,6 +40,9 @@ struct RunRequest {
   const DataFolder* data = nullptr;
   std::filesystem::path weights_dir;
   std::filesystem::path staging;  // a folder for what is to be published
+  // A folder, not made yet, that all attempts of the job share and that goes with the job's end; for a kind that can go
+  // on from where an attempt before it was.
+  std::filesystem::path checkpoints;
 };
 
 // Returns the kind's own result document. CANCELLED once sink.stopped(); UNIMPLEMENTED: this worker doesn't know the

@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
@@ -9,6 +10,42 @@
 
 namespace graft {
 namespace {
+
+// INVALID_ARGUMENT: an option was changed that a training with these options doesn't look at.
+absl::Status CheckUsed(const Variant& variant, const TrainingOptions& preset, const TrainingOptions& options) {
+  for (const OptionField& field : TrainingOptionFields()) {
+    const OptionValue value = field.get(options);
+    if (value == field.get(preset)) {
+      continue;
+    }
+    if (const std::string why = WhyUnused(variant, options, field.name); !why.empty()) {
+      return InvalidField(absl::StrCat("options.", field.name),
+                          absl::StrCat(Printable(OptionText(value), 64), " would change nothing: it ", why));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Whose weights the training starts from.
+absl::Status ResolveStart(const ResolveContext& context, const v1::ModelRef& message, const Variant& variant,
+                          TrainJobSpec* spec) {
+  GRAFT_ASSIGN_OR_RETURN(ModelRef ref, FromProto(message));
+  const absl::StatusOr<int> version = context.data->ResolveVersion(ref);
+  if (!version.ok()) {
+    return Annotate(version.status(), "train.init_from");
+  }
+  ref.version = *version;
+  GRAFT_ASSIGN_OR_RETURN(const ModelDescription model, context.data->GetModel(ref));
+  GRAFT_ASSIGN_OR_RETURN(const Variant* other, FindVariant(model.variant));
+  if (other->trunk != variant.trunk || other->layers == nullptr || variant.layers == nullptr ||
+      (variant.trunk == nullptr && other->layers != variant.layers)) {
+    return InvalidField("train.init_from", absl::StrCat("'", ref.name, "@", ref.version, "' is a ", other->name,
+                                                        ", whose weights don't fit ", variant.name,
+                                                        "; use a model of a variant with the same network"));
+  }
+  spec->init_from = ModelRef{ref.name, ref.version, ""};
+  return absl::OkStatus();
+}
 
 class TrainJob : public JobKind {
  public:
@@ -23,9 +60,18 @@ class TrainJob : public JobKind {
     GRAFT_RETURN_IF_ERROR(CheckName("train.model", spec.model));
     GRAFT_RETURN_IF_ERROR(CheckText("train.variant", spec.variant, 100));
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(spec.variant));
-    GRAFT_ASSIGN_OR_RETURN(spec.options, FromProto(train.options(), variant->defaults));
+    if (!train.preset().empty()) {
+      spec.preset = train.preset();
+    }
+    GRAFT_RETURN_IF_ERROR(CheckText("train.preset", spec.preset, 100));
+    GRAFT_ASSIGN_OR_RETURN(const Preset preset, FindPreset(spec.preset));
+    GRAFT_ASSIGN_OR_RETURN(spec.options, FromProto(train.options(), variant->preset(preset)));
     GRAFT_ASSIGN_OR_RETURN(const DatasetInfo dataset, FindDataset(context, spec.dataset));
     GRAFT_ASSIGN_OR_RETURN(spec.options, ResolveOptions(*variant, spec.options));
+    GRAFT_RETURN_IF_ERROR(CheckUsed(*variant, variant->preset(preset), spec.options));
+    if (train.has_init_from()) {
+      GRAFT_RETURN_IF_ERROR(ResolveStart(context, train.init_from(), *variant, &spec));
+    }
     GRAFT_RETURN_IF_ERROR(
         DescribeVariant(*variant, spec.options, static_cast<int64_t>(dataset.classes.size())).status());
     if (variant->trunk != nullptr) {
@@ -40,6 +86,9 @@ class TrainJob : public JobKind {
     job.dataset = spec.dataset;
     job.model = spec.model;
     job.reads = {{Resource::Type::kDataset, spec.dataset}};
+    if (spec.init_from.has_value()) {
+      job.reads.push_back({Resource::Type::kModel, spec.init_from->name, spec.init_from->version});
+    }
     job.makes = Resource{Resource::Type::kModel, spec.model};
     return job;
   }
@@ -55,6 +104,11 @@ class TrainJob : public JobKind {
     train->set_model(spec.model);
     train->set_dataset(spec.dataset);
     train->set_variant(spec.variant);
+    train->set_preset(spec.preset);
+    if (spec.init_from.has_value()) {
+      train->mutable_init_from()->set_name(spec.init_from->name);
+      train->mutable_init_from()->set_version(spec.init_from->version);
+    }
     *train->mutable_options() = ToProto(spec.options);
     return absl::OkStatus();
   }
@@ -64,8 +118,8 @@ class TrainJob : public JobKind {
     v1::TrainResult* train = out->mutable_train();
     train->set_model(result.model);
     train->set_version(result.version);
-    if (result.last_epoch.has_value()) {
-      *train->mutable_last_epoch() = ToProto(*result.last_epoch);
+    if (result.kept_epoch.has_value()) {
+      *train->mutable_kept_epoch() = ToProto(*result.kept_epoch);
     }
     train->set_seconds(result.seconds);
     return absl::OkStatus();
@@ -75,8 +129,15 @@ class TrainJob : public JobKind {
 }  // namespace
 
 nlohmann::json ToJson(const TrainJobSpec& spec) {
-  return {
-      {"model", spec.model}, {"dataset", spec.dataset}, {"variant", spec.variant}, {"options", ToJson(spec.options)}};
+  nlohmann::json json = {{"model", spec.model},
+                         {"dataset", spec.dataset},
+                         {"variant", spec.variant},
+                         {"preset", spec.preset},
+                         {"options", ToJson(spec.options)}};
+  if (spec.init_from.has_value()) {
+    json["init_from"] = {{"name", spec.init_from->name}, {"version", spec.init_from->version}};
+  }
+  return json;
 }
 
 absl::StatusOr<TrainJobSpec> TrainJobSpecFromJson(const nlohmann::json& json) {
@@ -85,6 +146,10 @@ absl::StatusOr<TrainJobSpec> TrainJobSpecFromJson(const nlohmann::json& json) {
     json.at("model").get_to(spec.model);
     json.at("dataset").get_to(spec.dataset);
     json.at("variant").get_to(spec.variant);
+    json.at("preset").get_to(spec.preset);
+    if (json.contains("init_from")) {
+      spec.init_from = ModelRef{json["init_from"].at("name"), json["init_from"].at("version"), ""};
+    }
     GRAFT_ASSIGN_OR_RETURN(spec.options, TrainingOptionsFromJson(json.at("options")));
     return spec;
   });
@@ -92,8 +157,8 @@ absl::StatusOr<TrainJobSpec> TrainJobSpecFromJson(const nlohmann::json& json) {
 
 nlohmann::json ToJson(const TrainJobResult& result) {
   nlohmann::json json = {{"model", result.model}, {"version", result.version}, {"seconds", result.seconds}};
-  if (result.last_epoch.has_value()) {
-    json["last_epoch"] = ToJson(*result.last_epoch);
+  if (result.kept_epoch.has_value()) {
+    json["kept_epoch"] = ToJson(*result.kept_epoch);
   }
   return json;
 }
@@ -104,8 +169,8 @@ absl::StatusOr<TrainJobResult> TrainJobResultFromJson(const nlohmann::json& json
     json.at("model").get_to(result.model);
     json.at("version").get_to(result.version);
     json.at("seconds").get_to(result.seconds);
-    if (json.contains("last_epoch")) {
-      result.last_epoch = EpochMetricsFromJson(json["last_epoch"]);
+    if (json.contains("kept_epoch")) {
+      result.kept_epoch = EpochMetricsFromJson(json["kept_epoch"]);
     }
     return result;
   });

@@ -23,8 +23,9 @@ class StepTracker {
   StepTracker(const JobSink& sink, const TrainingOptions& options) : sink_(sink), options_(options) {}
 
   absl::Status Update(const StepUpdate& update) {
-    if (!started_) {
-      started_ = true;
+    if (update.steps != steps_ || first_ == 0) {  // a new stage has steps of another length
+      steps_ = update.steps;
+      first_ = 0;
       training_start_ = Clock::now();
     }
     if (update.step == 1) {
@@ -36,17 +37,19 @@ class StepTracker {
     progress.done = update.step;
     progress.total = update.steps;
     progress.epoch = update.epoch;
-    progress.epochs = options_.epochs;
+    progress.epochs = update.epochs;
     // The first step is left out: its start isn't known here.
     const double epoch_seconds = SecondsSince(epoch_start_);
     if (update.step > 1 && epoch_seconds > 0) {
       progress.images_per_second = static_cast<double>(update.step - 1) * options_.batch_size / epoch_seconds;
     }
     const int64_t done = int64_t{update.epoch - 1} * update.steps + update.step;
-    const int64_t all = int64_t{options_.epochs} * update.steps;
-    if (done > 1) {
+    const int64_t all = int64_t{update.epochs} * update.steps;
+    if (first_ == 0) {
+      first_ = done;
+    } else {
       progress.eta_seconds =
-          SecondsSince(training_start_) / static_cast<double>(done - 1) * static_cast<double>(all - done);
+          SecondsSince(training_start_) / static_cast<double>(done - first_) * static_cast<double>(all - done);
     }
     progress.steps = {{update.step, update.loss, update.accuracy}};
     sink_.progress(progress);
@@ -56,7 +59,8 @@ class StepTracker {
  private:
   const JobSink& sink_;
   const TrainingOptions& options_;
-  bool started_ = false;
+  int steps_ = 0;
+  int64_t first_ = 0;  // the step that was done when the time began
   Clock::time_point training_start_;
   Clock::time_point epoch_start_;
 };
@@ -86,6 +90,10 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
   train.manifest = &manifest;
   train.weights_dir = request.weights_dir;
   train.out = request.staging;
+  train.checkpoints = request.checkpoints;
+  if (spec.init_from.has_value()) {
+    train.init_from = WeightsFile(request.data->Model(spec.init_from->name, spec.init_from->version));
+  }
 
   ProgressTracker tracker(sink);
   StepTracker steps(sink, train.options);
@@ -99,6 +107,7 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
     sink.epoch(epoch);
     return CheckStop(sink);
   };
+  hooks.on_warning = [&](const std::string& text) { sink.log({text, true}); };
   GRAFT_ASSIGN_OR_RETURN(TrainOutcome outcome, Train(train, hooks));
 
   ModelDescription model;
@@ -113,13 +122,14 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
   model.job_id = request.job_id;
   model.create_time_ms = NowMs();
   model.history = std::move(outcome.history);
+  model.kept_epoch = outcome.kept_epoch;
   model.training_seconds = outcome.seconds;
   GRAFT_RETURN_IF_ERROR(SaveModel(model, request.staging));
 
   TrainJobResult result{model.name, model.version, std::nullopt, model.training_seconds};
   if (!model.history.empty()) {
     GRAFT_RETURN_IF_ERROR(DrawCurves(model, request.staging));
-    result.last_epoch = model.history.back();
+    result.kept_epoch = model.history[static_cast<size_t>(model.kept_epoch) - 1];
   }
   return ToJson(result);
 }

@@ -4,9 +4,11 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
 #include "core/nn/network_torch.h"
+#include "core/train/checkpoints.h"
 #include "core/train/inputs_torch.h"
 #include "core/train/loss_torch.h"
 #include "core/train/session_torch.h"
@@ -14,18 +16,54 @@
 namespace graft {
 namespace {
 
+absl::Status Keep(const TrainingSession& session, const FitRequest& request) {
+  const SessionState state = session.Save();
+  return request.checkpoints->Save(request.stage, ViewsOf(state.tensors), state.metadata);
+}
+
 class DenseHead : public Head {
  public:
   DenseHead(HeadPlan plan, const torch::Device& device)
       : plan_(std::move(plan)), device_(device), network_(plan_.layers, plan_.input, device) {}
 
-  absl::StatusOr<std::vector<EpochMetrics>> Fit(const Examples& examples, const TrainHooks& hooks) override {
+  absl::StatusOr<FitResult> Fit(const FitRequest& request) override {
     const at::Generator initial = NewGenerator(torch::kCPU, plan_.options.seed);
     network_.Initialize(initial);
-    TrainingSession session(&network_, examples, plan_.options,
+    for (const Safetensors* file : request.start) {
+      GRAFT_RETURN_IF_ERROR(network_.LoadMatching(*file).status());
+    }
+    TrainingSession session(&network_, request.examples, plan_.options,
                             device_.is_cpu() ? initial : NewGenerator(device_, plan_.options.seed));
-    GRAFT_RETURN_IF_ERROR(session.Run(hooks));
-    return session.history();
+    TrainHooks hooks = request.hooks;
+    if (Checkpoints* const checkpoints = request.checkpoints; checkpoints != nullptr) {
+      if (const auto file = checkpoints->Newest(request.stage); file.has_value()) {
+        // One that another version of the program left is no use; the training begins again.
+        if (const absl::Status restored = session.Restore(SessionState::Of(*file));
+            !restored.ok() && request.hooks.on_warning) {
+          request.hooks.on_warning(absl::StrCat("a checkpoint isn't used: ", restored.message()));
+        }
+        // The caller has heard of these, or its predecessor has; it may sort out which.
+        for (const EpochMetrics& epoch : session.history()) {
+          GRAFT_RETURN_IF_ERROR(request.hooks.on_epoch(epoch));
+        }
+      }
+      hooks.on_step = [&](const StepUpdate& update) {
+        GRAFT_RETURN_IF_ERROR(request.hooks.on_step(update));
+        return checkpoints->Due(/*between=*/true) ? Keep(session, request) : absl::OkStatus();
+      };
+      hooks.on_epoch = [&](const EpochMetrics& epoch) {
+        GRAFT_RETURN_IF_ERROR(request.hooks.on_epoch(epoch));
+        return checkpoints->Due(/*between=*/false) ? Keep(session, request) : absl::OkStatus();
+      };
+    }
+    const absl::Status ran = session.Run(hooks);
+    // Told to stop, it goes on from just here when it is started again.
+    if (request.checkpoints != nullptr && (absl::IsCancelled(ran) || (ran.ok() && request.keep_end))) {
+      const absl::Status kept = Keep(session, request);
+      GRAFT_RETURN_IF_ERROR(ran.ok() ? kept : ran);
+    }
+    GRAFT_RETURN_IF_ERROR(ran);
+    return FitResult{session.history(), session.kept_epoch()};
   }
 
   absl::Status Save(const std::filesystem::path& file) const override { return network_.Save(file); }

@@ -21,6 +21,26 @@ class Tensor;
 namespace graft {
 
 struct Examples;
+class Checkpoints;
+class Safetensors;
+
+// What a head is fitted on, and what it starts from.
+struct FitRequest {
+  const Examples& examples;
+  const TrainHooks& hooks;
+  // Weights to start from, a later file's over an earlier one's; what none of them has is drawn from the seed.
+  std::vector<const Safetensors*> start;
+  // Where a training that can be interrupted keeps how far it is, and under which name. Null: nowhere.
+  Checkpoints* checkpoints = nullptr;
+  std::string stage = "fit";
+  // Keeps the end too, because more is trained after it.
+  bool keep_end = false;
+};
+
+struct FitResult {
+  std::vector<EpochMetrics> history;  // a row an epoch; empty: the head isn't trained in epochs
+  int kept_epoch = 0;                 // of these, the one whose weights were kept
+};
 
 // What inputs are, below: images as InputTensor makes them, or their features, either as a trunk makes them (N x C x H
 // x W in channels_last memory) or as rows (N x numbers, in the order height, width, channels), on the head's device.
@@ -28,9 +48,9 @@ class Head {
  public:
   virtual ~Head() = default;
 
-  // Learns; before Load or instead of it. The same plan and examples give the same head, bit by bit, on the same
-  // machine with the same number of threads. Returns a row an epoch, of a head that has such. Ends with a hook's error.
-  virtual absl::StatusOr<std::vector<EpochMetrics>> Fit(const Examples& examples, const TrainHooks& hooks) = 0;
+  // Learns; before Load or instead of it. The same plan, examples and start give the same head, bit by bit, on the same
+  // machine with the same number of threads, also when it goes on from a checkpoint. Ends with a hook's error.
+  virtual absl::StatusOr<FitResult> Fit(const FitRequest& request) = 0;
 
   // One safetensors file, sealed, with all that it has learnt.
   virtual absl::Status Save(const std::filesystem::path& file) const = 0;

@@ -2,13 +2,21 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/safetensors.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 #include "core/data/packed_images.h"
 #include "core/heads/head.h"
 #include "core/nn/runtime.h"
+#include "core/train/checkpoints.h"
 #include "core/train/features.h"
 #include "core/train/inputs_torch.h"
 #include "core/train/meter.h"
@@ -17,48 +25,193 @@
 namespace graft {
 namespace {
 
-// The images, or what the variant's trunk makes of them; then the trunk's fingerprint is written.
-absl::StatusOr<std::unique_ptr<Inputs>> OpenInputs(const TrainRequest& request, const TrainingOptions& options,
-                                                   const ProgressFn& progress, std::string* trunk_fingerprint) {
-  if (request.variant->trunk == nullptr) {
-    GRAFT_ASSIGN_OR_RETURN(auto images,
-                           PackedImages::OpenOrBuild(request.dataset, *request.manifest, options.image_size,
-                                                     options.interpolation, options.threads, progress));
-    return MakeImageInputs(std::move(images), options);
+// What an image of each class counts; empty: all the same. INVALID_ARGUMENT: a class is named that there isn't.
+absl::StatusOr<std::vector<double>> ClassWeights(const TrainingOptions& options, const Manifest& manifest) {
+  const std::string& wanted = options.class_weights;
+  if (wanted == "none") {
+    return std::vector<double>();
   }
-  GRAFT_ASSIGN_OR_RETURN(const auto trunk,
-                         Trunk::Load(request.variant->trunk->name, request.weights_dir, options.device));
-  GRAFT_ASSIGN_OR_RETURN(auto features, Features::OpenOrExtract(request.dataset, *request.manifest, *trunk,
-                                                                {options.preprocessing, options.interpolation,
-                                                                 options.image_size, options.threads},
-                                                                progress));
-  *trunk_fingerprint = trunk->fingerprint();
-  return MakeFeatureInputs(std::move(features), options);
+  if (wanted == "balanced") {
+    std::vector<double> counts(manifest.labels.size());
+    for (const ManifestEntry& entry : manifest.entries) {
+      if (entry.part == Part::kTrain) {
+        ++counts[static_cast<size_t>(entry.label)];
+      }
+    }
+    const double mean = std::accumulate(counts.begin(), counts.end(), 0.0) / static_cast<double>(counts.size());
+    for (double& count : counts) {
+      count = count > 0 ? mean / count : 0;
+    }
+    return counts;
+  }
+  std::vector<double> weights(manifest.labels.size(), 1);
+  GRAFT_ASSIGN_OR_RETURN(const auto named, ParseClassWeights(wanted));
+  for (const auto& [label, weight] : named) {
+    const auto found = std::find(manifest.labels.begin(), manifest.labels.end(), label);
+    if (found == manifest.labels.end()) {
+      return InvalidField("options.class_weights", absl::StrCat("the data set has no class '", Printable(label),
+                                                                "'; it has ", absl::StrJoin(manifest.labels, ", ")));
+    }
+    weights[static_cast<size_t>(found - manifest.labels.begin())] = weight;
+  }
+  return weights;
 }
 
-absl::StatusOr<TrainOutcome> TrainOrThrow(const TrainRequest& request, const TrainHooks& hooks) {
-  TrainOutcome outcome;
-  const auto classes = static_cast<int64_t>(request.manifest->labels.size());
-  GRAFT_ASSIGN_OR_RETURN(HeadPlan plan, PlanHead(*request.variant, request.options, classes));
-  outcome.options = plan.options;
-  const TrainingOptions& options = outcome.options;
-  GRAFT_RETURN_IF_ERROR(CheckPrecision(options.precision, options.device));
-  SetTorchThreads(options.threads);
-  GRAFT_ASSIGN_OR_RETURN(auto inputs, OpenInputs(request, options, hooks.on_progress, &outcome.trunk_fingerprint));
-  const Examples examples = MakeExamples(*request.manifest, std::move(inputs), torch::Device(options.device));
-  GRAFT_ASSIGN_OR_RETURN(const auto head, MakeHead(std::move(plan), options.device));
-  {
-    const Stopwatch watch(&outcome.seconds);
-    GRAFT_ASSIGN_OR_RETURN(outcome.history, head->Fit(examples, hooks));
-  }
-  GRAFT_RETURN_IF_ERROR(head->Save(WeightsFile(request.out)));
-  return outcome;
+// A part of a training, with options of its own, that ends with a head.
+struct Stage {
+  std::string name;  // of its checkpoints
+  TrainingOptions options;
+};
+
+constexpr char kHeadStage[] = "head";
+constexpr char kWholeStage[] = "whole";
+
+// The head alone, on features of the whole trunk, which run once.
+Stage HeadStage(const TrainingOptions& whole) {
+  Stage stage{kHeadStage, whole};
+  stage.options.trainable_blocks = 0;
+  stage.options.augmentation = {};
+  stage.options.epochs = whole.head_epochs;
+  stage.options.head_epochs = 0;
+  stage.options.learning_rate = whole.head_learning_rate;
+  stage.options.schedule = Schedule::kConstant;
+  stage.options.warmup_epochs = 0;
+  stage.options.steps_per_epoch = 0;
+  return stage;
 }
+
+class Trainer {
+ public:
+  Trainer(const TrainRequest& request, const TrainHooks& hooks) : request_(request), hooks_(hooks) {}
+
+  absl::StatusOr<TrainOutcome> Run() {
+    const auto classes = static_cast<int64_t>(request_.manifest->labels.size());
+    GRAFT_ASSIGN_OR_RETURN(const HeadPlan plan, PlanHead(*request_.variant, request_.options, classes));
+    outcome_.options = plan.options;
+    GRAFT_RETURN_IF_ERROR(CheckPrecision(plan.options.precision, plan.options.device));
+    SetTorchThreads(plan.options.threads);
+    GRAFT_ASSIGN_OR_RETURN(class_weights_, ClassWeights(plan.options, *request_.manifest));
+    if (request_.variant->trunk != nullptr) {
+      GRAFT_ASSIGN_OR_RETURN(trunk_,
+                             Trunk::Load(request_.variant->trunk->name, request_.weights_dir, plan.options.device));
+      outcome_.trunk_fingerprint = trunk_->fingerprint();
+    }
+    if (!request_.checkpoints.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(checkpoints_, Checkpoints::Open(request_.checkpoints, request_.checkpoint_least));
+    }
+    GRAFT_RETURN_IF_ERROR(OpenStart());
+    epochs_ = plan.options.head_epochs + plan.options.epochs;
+    if (plan.options.head_epochs > 0) {
+      GRAFT_RETURN_IF_ERROR(TrainHead(HeadStage(plan.options)));
+    }
+    GRAFT_ASSIGN_OR_RETURN(const auto head, Fit({kWholeStage, plan.options}));
+    GRAFT_RETURN_IF_ERROR(head->Save(WeightsFile(request_.out)));
+    return std::move(outcome_);
+  }
+
+ private:
+  // What the network's weights are before anything is learnt.
+  absl::Status OpenStart() {
+    if (trunk_ != nullptr) {
+      GRAFT_ASSIGN_OR_RETURN(Safetensors file,
+                             Safetensors::Open(TrunkFile(request_.weights_dir, request_.variant->trunk->name)));
+      start_.push_back(std::move(file));
+    }
+    if (!request_.init_from.empty()) {
+      GRAFT_ASSIGN_OR_RETURN(Safetensors file, Safetensors::OpenSealed(request_.init_from));
+      start_.push_back(std::move(file));
+    }
+    return absl::OkStatus();
+  }
+
+  // Leaves its weights as a start for what comes next.
+  absl::Status TrainHead(const Stage& stage) {
+    GRAFT_ASSIGN_OR_RETURN(const auto head, Fit(stage));
+    const std::filesystem::path file = request_.out / "head.safetensors";
+    GRAFT_RETURN_IF_ERROR(head->Save(file));
+    GRAFT_ASSIGN_OR_RETURN(Safetensors weights, Safetensors::OpenSealed(file));
+    start_.push_back(std::move(weights));
+    std::filesystem::remove(file);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Head>> Fit(const Stage& stage) {
+    const auto classes = static_cast<int64_t>(request_.manifest->labels.size());
+    GRAFT_ASSIGN_OR_RETURN(HeadPlan plan, PlanHead(*request_.variant, stage.options, classes));
+    GRAFT_ASSIGN_OR_RETURN(const Examples examples, OpenExamples(stage.options));
+    GRAFT_ASSIGN_OR_RETURN(auto head, MakeHead(std::move(plan), stage.options.device));
+    const int before = static_cast<int>(outcome_.history.size());
+    const std::string stage_name = stage.name == kWholeStage ? "" : stage.name;
+    TrainHooks hooks = hooks_;
+    hooks.on_step = [&](StepUpdate update) {
+      update.epoch += before;
+      update.epochs = epochs_;
+      return hooks_.on_step(update);
+    };
+    hooks.on_epoch = [&](EpochMetrics epoch) {
+      epoch.epoch += before;
+      epoch.stage = stage_name;
+      return hooks_.on_epoch(epoch);
+    };
+    std::vector<const Safetensors*> start;
+    for (const Safetensors& file : start_) {
+      start.push_back(&file);
+    }
+    const Stopwatch watch(&outcome_.seconds);
+    GRAFT_ASSIGN_OR_RETURN(const FitResult fitted,
+                           head->Fit({examples, hooks, start, checkpoints_.has_value() ? &*checkpoints_ : nullptr,
+                                      stage.name, stage.name != kWholeStage}));
+    for (EpochMetrics epoch : fitted.history) {
+      epoch.epoch += before;
+      epoch.stage = stage_name;
+      outcome_.history.push_back(std::move(epoch));
+    }
+    outcome_.kept_epoch = fitted.kept_epoch > 0 ? before + fitted.kept_epoch : 0;
+    return head;
+  }
+
+  // The images, or what the trunk makes of them where it runs once per image.
+  absl::StatusOr<Examples> OpenExamples(const TrainingOptions& options) {
+    const Variant& variant = *request_.variant;
+    const int frozen = FrozenBlocks(variant, options);
+    std::unique_ptr<Inputs> inputs;
+    const bool whole_trunk = trunk_ != nullptr && frozen == static_cast<int>(variant.trunk->blocks.size());
+    const bool features = whole_trunk && !options.augmentation.any();
+    if (features) {
+      GRAFT_ASSIGN_OR_RETURN(auto made, Features::OpenOrExtract(request_.dataset, *request_.manifest, *trunk_,
+                                                                {options.preprocessing, options.interpolation,
+                                                                 options.image_size, options.threads},
+                                                                hooks_.on_progress));
+      inputs = MakeFeatureInputs(std::move(made), options);
+    } else {
+      GRAFT_ASSIGN_OR_RETURN(auto images,
+                             PackedImages::OpenOrBuild(request_.dataset, *request_.manifest, options.image_size,
+                                                       options.interpolation, options.threads, hooks_.on_progress));
+      inputs = MakeImageInputs(std::move(images), options);
+    }
+    Examples examples = MakeExamples(*request_.manifest, std::move(inputs), torch::Device(options.device));
+    examples.class_weights = class_weights_;
+    if (!features) {
+      examples.trunk = trunk_;
+      examples.frozen_blocks = frozen;
+    }
+    return examples;
+  }
+
+  const TrainRequest& request_;
+  const TrainHooks& hooks_;
+  TrainOutcome outcome_;
+  std::shared_ptr<const Trunk> trunk_;
+  std::vector<double> class_weights_;
+  std::vector<Safetensors> start_;
+  std::optional<Checkpoints> checkpoints_;
+  int epochs_ = 0;  // of all stages
+};
 
 }  // namespace
 
 absl::StatusOr<TrainOutcome> Train(const TrainRequest& request, const TrainHooks& hooks) {
-  return CatchExceptions("training", [&] { return TrainOrThrow(request, hooks); });
+  return CatchExceptions("training", [&] { return Trainer(request, hooks).Run(); });
 }
 
 }  // namespace graft

@@ -2,6 +2,7 @@
 #ifndef GRAFT_CORE_HEADS_TRAINER_H_
 #define GRAFT_CORE_HEADS_TRAINER_H_
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -21,20 +22,25 @@ struct TrainRequest {
   const Manifest* manifest = nullptr;
   std::filesystem::path weights_dir;
   std::filesystem::path out;  // a folder; gets model.safetensors
+  // Of a model whose weights this one starts from, those that have the same name and shape; empty: none.
+  std::filesystem::path init_from;
+  // A folder in which a training that was interrupted finds how far it had come; empty: it starts again.
+  std::filesystem::path checkpoints;
+  std::chrono::milliseconds checkpoint_least = std::chrono::seconds(5);  // see Checkpoints::Open
 };
 
 struct TrainOutcome {
   TrainingOptions options;            // `auto` resolved
   std::vector<EpochMetrics> history;  // empty: the head isn't trained in epochs
+  int kept_epoch = 0;                 // the one in history whose weights were kept; 0: trained without epochs
   std::string trunk_fingerprint;
   double seconds = 0;  // of fitting, validation included
-
-  // Null when there was none.
-  const EpochMetrics* last_epoch() const { return history.empty() ? nullptr : &history.back(); }
 };
 
-// The same request gives the same weights, bit by bit, on the same machine with the same number of threads.
-// FAILED_PRECONDITION: weights or device are missing, or the loss is no longer finite.
+// With options.head_epochs the head is trained alone first, on the trunk's features; its epochs come first in the
+// history, and the numbers of the others follow theirs. The same request gives the same weights, bit by bit, on the
+// same machine with the same number of threads. FAILED_PRECONDITION: weights or device are missing, or the loss is no
+// longer finite.
 absl::StatusOr<TrainOutcome> Train(const TrainRequest& request, const TrainHooks& hooks);
 
 }  // namespace graft

@@ -36,7 +36,7 @@ absl::StatusOr<EvaluationReport> EvaluateModel(const Predictor& model, const std
   std::shared_ptr<const Features> features;
   std::shared_ptr<const PackedImages> images;
   const TrainingOptions& options = description.options;
-  if (model.trunk() != nullptr) {
+  if (model.runs_on_features()) {
     GRAFT_ASSIGN_OR_RETURN(
         features,
         Features::OpenOrExtract(dataset, manifest, *model.trunk(),

@@ -21,10 +21,11 @@ absl::Status CopyOut(const torch::Tensor& probabilities, absl::Span<float> out) 
 }  // namespace
 
 Predictor::Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk,
-                     std::unique_ptr<const Head> head)
+                     int frozen_blocks, std::unique_ptr<const Head> head)
     : description_(std::move(description)),
       device_(std::move(device)),
       trunk_(std::move(trunk)),
+      frozen_blocks_(frozen_blocks),
       head_(std::move(head)) {}
 
 absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Load(const std::filesystem::path& folder,
@@ -34,6 +35,7 @@ absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Load(const std::file
   GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(description.variant));
   GRAFT_ASSIGN_OR_RETURN(HeadPlan plan,
                          PlanHead(*variant, description.options, static_cast<int64_t>(description.labels.size())));
+  const int frozen_blocks = FrozenBlocks(*variant, plan.options);
   std::shared_ptr<const Trunk> trunk;
   if (variant->trunk != nullptr) {
     GRAFT_ASSIGN_OR_RETURN(trunk, load_trunk(variant->trunk->name));
@@ -46,7 +48,11 @@ absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Load(const std::file
   GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<Head> head, MakeHead(std::move(plan), device));
   GRAFT_RETURN_IF_ERROR(CatchExceptions("loading the model", [&] { return head->Load(WeightsFile(folder)); }));
   return std::shared_ptr<const Predictor>(
-      new Predictor(std::move(description), device, std::move(trunk), std::move(head)));
+      new Predictor(std::move(description), device, std::move(trunk), frozen_blocks, std::move(head)));
+}
+
+bool Predictor::runs_on_features() const {
+  return trunk_ != nullptr && frozen_blocks_ == static_cast<int>(trunk_->info().blocks.size());
 }
 
 int Predictor::image_size() const { return description_.options.image_size; }
@@ -58,7 +64,7 @@ absl::Status Predictor::Run(absl::Span<const uint8_t> images, int64_t count, abs
     const c10::InferenceMode inference;
     const torch::Tensor input =
         InputTensor(images, count, image_size(), description_.options.preprocessing, torch::Device(device_));
-    return CopyOut(head_->Predict(trunk_ == nullptr ? input : trunk_->Forward(input)), out);
+    return CopyOut(head_->Predict(trunk_ == nullptr ? input : trunk_->Forward(input, frozen_blocks_)), out);
   });
 }
 

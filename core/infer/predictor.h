@@ -31,16 +31,21 @@ class Predictor : public BatchRunner {
   std::vector<int64_t> output_shape() const override;
   // Probabilities: count x labels, each row sums to 1.
   absl::Status Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const override;
+  // How many of its trunk's blocks are the trunk's own; the others are the model's.
+  int frozen_blocks() const { return frozen_blocks_; }
+  // Whether RunOnFeatures is possible: it has all of its trunk as it is.
+  bool runs_on_features() const;
   // The same from features of its trunk: count x dimension floats.
   absl::Status RunOnFeatures(absl::Span<const float> features, int64_t count, absl::Span<float> out) const;
 
  private:
-  Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk,
+  Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk, int frozen_blocks,
             std::unique_ptr<const Head> head);
 
   const ModelDescription description_;
   const std::string device_;
   const std::shared_ptr<const Trunk> trunk_;
+  const int frozen_blocks_;
   const std::unique_ptr<const Head> head_;
 };
 

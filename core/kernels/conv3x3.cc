@@ -12,15 +12,13 @@ Isa DetectIsa() {
   Isa isa = Isa::kNone;
 #ifdef GRAFT_HAVE_X86_KERNELS
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    isa = Isa::kAvx2;
 #ifdef GRAFT_AVX512_KERNELS_ON_AVX2  // tests compile them for AVX2, to have them tried on CPUs without AVX-512
-    isa = Isa::kAvx512;
+    const bool wide = true;
 #else
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw")) {
-      isa = Isa::kAvx512;
-    }
+    const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 #endif
+    isa = wide ? Isa::kAvx512 : Isa::kAvx2;
   }
 #endif
   const char* const limit = std::getenv("GRAFT_ISA");

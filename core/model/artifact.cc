@@ -50,7 +50,9 @@ nlohmann::json ToJson(const EpochMetrics& epoch) {
           {"validation_loss", Number(epoch.validation_loss)},
           {"validation_accuracy", Number(epoch.validation_accuracy)},
           {"seconds", epoch.seconds},
-          {"input_wait_seconds", epoch.input_wait_seconds}};
+          {"input_wait_seconds", epoch.input_wait_seconds},
+          {"learning_rate", epoch.learning_rate},
+          {"stage", epoch.stage}};
 }
 
 EpochMetrics EpochMetricsFromJson(const nlohmann::json& json) {
@@ -62,6 +64,8 @@ EpochMetrics EpochMetricsFromJson(const nlohmann::json& json) {
   epoch.validation_accuracy = Number(json.at("validation_accuracy"));
   json.at("seconds").get_to(epoch.seconds);
   json.at("input_wait_seconds").get_to(epoch.input_wait_seconds);
+  json.at("learning_rate").get_to(epoch.learning_rate);
+  json.at("stage").get_to(epoch.stage);
   return epoch;
 }
 
@@ -130,6 +134,7 @@ absl::Status SaveModel(const ModelDescription& model, const std::filesystem::pat
                                              {"job_id", model.job_id},
                                              {"create_time_ms", model.create_time_ms},
                                              {"history", history},
+                                             {"kept_epoch", model.kept_epoch},
                                              {"training_seconds", model.training_seconds}});
 }
 
@@ -150,6 +155,7 @@ absl::StatusOr<ModelDescription> LoadModel(const std::filesystem::path& folder) 
     for (const auto& epoch : json.at("history")) {
       model.history.push_back(EpochMetricsFromJson(epoch));
     }
+    json.at("kept_epoch").get_to(model.kept_epoch);
     json.at("training_seconds").get_to(model.training_seconds);
     return model;
   });

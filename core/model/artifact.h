@@ -24,6 +24,8 @@ struct EpochMetrics {
   double validation_accuracy = 0;
   double seconds = 0;
   double input_wait_seconds = 0;  // of these: for images to be gathered, augmented and prepared
+  double learning_rate = 0;       // of its last step
+  std::string stage = {};         // "head": only the head was trained, on features; empty: all that is to be
 };
 
 struct ModelDescription {
@@ -38,6 +40,7 @@ struct ModelDescription {
   std::string job_id;
   int64_t create_time_ms = 0;  // since 1970, UTC
   std::vector<EpochMetrics> history;
+  int kept_epoch = 0;  // the one in history whose weights these are; 0: trained without epochs
   double training_seconds = 0;
 };
 

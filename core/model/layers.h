@@ -100,6 +100,7 @@ struct LayerSpec {
   // What its tensors are called in files, before ".weight" and ".bias"; empty: as the layer.
   std::string file_name = {};
   bool trainable = true;
+  double rate = 1;  // learning rate of its parameters, as a share of the training's
 
   absl::string_view type() const;
   // "conv2d_1.weight": what a file calls this parameter.

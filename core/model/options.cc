@@ -1,12 +1,14 @@
 #include "core/model/options.h"
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
@@ -117,7 +119,26 @@ bool IsDevice(absl::string_view device) {
          (absl::ConsumePrefix(&device, "cuda:") && absl::SimpleAtoi(device, &index) && index >= 0);
 }
 
+bool IsClassWeights(absl::string_view text) {
+  return text == "none" || text == "balanced" || ParseClassWeights(text).ok();
+}
+
 }  // namespace
+
+absl::StatusOr<std::map<std::string, double>> ParseClassWeights(absl::string_view text) {
+  std::map<std::string, double> weights;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    const size_t equals = part.rfind('=');  // a class's name may hold one
+    double weight = 0;
+    if (equals == absl::string_view::npos || equals == 0 || !absl::SimpleAtod(part.substr(equals + 1), &weight) ||
+        !std::isfinite(weight) || weight < 0 || !weights.emplace(part.substr(0, equals), weight).second) {
+      return InvalidField("options.class_weights", absl::StrCat("'", Printable(part, kShownBytes),
+                                                                "' isn't CLASS=WEIGHT with a weight from 0 on, each "
+                                                                "class once"));
+    }
+  }
+  return weights;
+}
 
 absl::Span<const OptionField> TrainingOptionFields() {
   using O = TrainingOptions;
@@ -125,13 +146,42 @@ absl::Span<const OptionField> TrainingOptionFields() {
   static const auto* const kFields = new std::vector<OptionField>{
       Number("epochs", &O::epochs, {.low = 1, .high = 10'000}, "Passes over the training images."),
       Number("batch_size", &O::batch_size, {.low = 1, .high = 4096}, "Images a step."),
+      Number("steps_per_epoch", &O::steps_per_epoch, {.low = 0, .high = 1'000'000},
+             "Steps until the next validation, the images drawn in turn; 0: all training images once."),
       Number("learning_rate", &O::learning_rate, {.low = 0, .high = 10, .low_open = true}, "Length of a step."),
+      Choice("schedule", &O::schedule, &ScheduleName, "What becomes of the learning rate after its warm-up."),
+      Number("schedule_factor", &O::schedule_factor, {.low = 0, .high = 1, .low_open = true},
+             "Schedules step and plateau: what the learning rate is multiplied by."),
+      Number("schedule_epochs", &O::schedule_epochs, {.low = 1, .high = 10'000},
+             "Schedule step: epochs between two changes; plateau: epochs without a lower validation loss."),
+      Number("warmup_epochs", &O::warmup_epochs, {.low = 0, .high = 1'000},
+             "Epochs, also parts of one, in which the learning rate rises from near zero."),
+      Choice("keep", &O::keep, &KeepName, "Which epoch's weights the model gets, judged on the validation part."),
+      Number("patience", &O::patience, {.low = 0, .high = 10'000},
+             "Ends after so many epochs without a better one, by what `keep` names; 0: never."),
       Choice("optimizer", &O::optimizer, &OptimizerName, "How weights follow their gradients."),
       Number("rho", &O::rho, {.low = 0, .high = 1, .high_open = true}, "RMSprop: decay of the squared gradient."),
       Number("epsilon", &O::epsilon, {.low = 0, .high = 1, .low_open = true},
              "Added under the root (RMSprop) or to it (Adam, AdamW)."),
       Number("momentum", &O::momentum, {.low = 0, .high = 1, .high_open = true}, "SGD: share of the last step kept."),
       Number("weight_decay", &O::weight_decay, {.low = 0, .high = 1}, "SGD, Adam, AdamW: pull of weights to zero."),
+      Number("clip_norm", &O::clip_norm, {.low = 0, .high = 1e6},
+             "Gradients are shortened to this length, all weights together; 0: never."),
+      Number("label_smoothing", &O::label_smoothing, {.low = 0, .high = 1, .high_open = true},
+             "Share of each label that is spread evenly over all classes."),
+      FreeText("class_weights", &O::class_weights, &IsClassWeights, "none, balanced, or CLASS=WEIGHT,CLASS=WEIGHT...",
+               "How much an image of a class counts; balanced: each class as much as the others."),
+      Number("micro_batch", &O::micro_batch, {.low = 0, .high = 4096},
+             "Images that run at once; a step adds up its batch's gradients. 0: the whole batch."),
+      Number("trainable_blocks", &O::trainable_blocks, {.low = 0, .high = 64},
+             "Blocks of the trunk, from its end, that are trained too."),
+      Number("block_rate_factor", &O::block_rate_factor, {.low = 0, .high = 1, .low_open = true},
+             "Learning rate of each trained block of the trunk, as a share of the one behind it."),
+      Number("head_epochs", &O::head_epochs, {.low = 0, .high = 10'000},
+             "Epochs in which the head is trained alone, on features, before the trunk's blocks are; 0: at once "
+             "together."),
+      Number("head_learning_rate", &O::head_learning_rate, {.low = 0, .high = 10, .low_open = true},
+             "Length of a step in these."),
       Number("dropout", &O::dropout, {.low = 0, .high = 1, .high_open = true},
              "Share of units dropped after each hidden dense layer."),
       Number("dense_units", &O::dense_units, {.low = 1, .high = 16'384}, "Units of each hidden dense layer."),
@@ -209,6 +259,32 @@ absl::string_view OptimizerName(OptimizerKind optimizer) {
       return "adam";
     case OptimizerKind::kAdamW:
       return "adamw";
+  }
+  return "";
+}
+
+absl::string_view ScheduleName(Schedule schedule) {
+  switch (schedule) {
+    case Schedule::kConstant:
+      return "constant";
+    case Schedule::kStep:
+      return "step";
+    case Schedule::kCosine:
+      return "cosine";
+    case Schedule::kPlateau:
+      return "plateau";
+  }
+  return "";
+}
+
+absl::string_view KeepName(Keep keep) {
+  switch (keep) {
+    case Keep::kLast:
+      return "last";
+    case Keep::kBestAccuracy:
+      return "best_accuracy";
+    case Keep::kBestLoss:
+      return "best_loss";
   }
   return "";
 }

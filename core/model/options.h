@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/data/augment.h"
@@ -29,6 +31,23 @@ absl::string_view PreprocessingName(Preprocessing preprocessing);
 
 enum class OptimizerKind { kRmsprop, kSgd, kAdam, kAdamW };
 absl::string_view OptimizerName(OptimizerKind optimizer);
+
+// What becomes of the learning rate in the course of a training, after its warm-up.
+enum class Schedule {
+  kConstant,
+  kStep,     // times schedule_factor each schedule_epochs
+  kCosine,   // along half a cosine to zero at the last step
+  kPlateau,  // times schedule_factor when the validation loss hasn't fallen for schedule_epochs
+};
+absl::string_view ScheduleName(Schedule schedule);
+
+// Which epoch's weights a training keeps.
+enum class Keep {
+  kLast,
+  kBestAccuracy,  // on the validation part; of equals the one with the lower loss
+  kBestLoss,      // on the validation part
+};
+absl::string_view KeepName(Keep keep);
 
 // What convolutions and dense layers compute in; weights, losses and optimizers are always float32.
 enum class Precision { kFloat32, kBfloat16 };
@@ -48,12 +67,27 @@ std::vector<absl::string_view> EnumNames(absl::string_view (*name)(Enum)) {
 struct TrainingOptions {
   int epochs = 30;
   int batch_size = 30;
+  int steps_per_epoch = 0;  // 0: as many as the training part has batches
   double learning_rate = 1e-3;
+  Schedule schedule = Schedule::kConstant;
+  double schedule_factor = 0.1;
+  int schedule_epochs = 10;
+  double warmup_epochs = 0;
+  Keep keep = Keep::kBestAccuracy;
+  int patience = 0;  // 0: no early stopping
   OptimizerKind optimizer = OptimizerKind::kRmsprop;
   double rho = 0.9;
   double epsilon = 1e-7;
   double momentum = 0;
   double weight_decay = 0;
+  double clip_norm = 0;  // 0: not at all
+  double label_smoothing = 0;
+  std::string class_weights = "none";
+  int micro_batch = 0;  // 0: the whole batch
+  int trainable_blocks = 0;
+  double block_rate_factor = 1;
+  int head_epochs = 0;
+  double head_learning_rate = 1e-4;
   double dropout = 0;
   int dense_units = 512;
   uint64_t seed = 42;
@@ -68,6 +102,9 @@ struct TrainingOptions {
   // INVALID_ARGUMENT that names the first option that may not have its value, the value and what it may be.
   absl::Status Validate() const;
 };
+
+// "cat=1,dog=2.5". INVALID_ARGUMENT; "none" and "balanced" too.
+absl::StatusOr<std::map<std::string, double>> ParseClassWeights(absl::string_view text);
 
 // Any option's value; an enum's is its name.
 using OptionValue = std::variant<int, uint64_t, double, bool, std::string>;

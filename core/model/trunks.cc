@@ -66,9 +66,13 @@ std::vector<LayerSpec> TrunkInfo::layers() const {
 }
 
 Shape FeatureShape(const TrunkInfo& trunk, int image_size) {
+  return FeatureShape(trunk, image_size, static_cast<int>(trunk.blocks.size()));
+}
+
+Shape FeatureShape(const TrunkInfo& trunk, int image_size, int blocks) {
   Shape shape = {image_size, image_size, 3};
-  for (const TrunkBlock& block : trunk.blocks) {
-    for (const LayerSpec& layer : block.layers) {
+  for (int i = 0; i < blocks; ++i) {
+    for (const LayerSpec& layer : trunk.blocks[static_cast<size_t>(i)].layers) {
       shape = layer.Output(shape);
     }
   }

@@ -42,8 +42,9 @@ absl::StatusOr<const TrunkInfo*> FindTrunk(absl::string_view name);
 // "vgg16, resnet50", for messages.
 std::string TrunkNames();
 
-// What a trunk makes of an image: height, width, channels.
+// What a trunk makes of an image, or its first `blocks` do: height, width, channels.
 Shape FeatureShape(const TrunkInfo& trunk, int image_size);
+Shape FeatureShape(const TrunkInfo& trunk, int image_size, int blocks);
 
 // What `auto` stands for; `trunk` may be null.
 Preprocessing ResolvePreprocessing(Preprocessing preprocessing, const TrunkInfo* trunk);

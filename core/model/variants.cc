@@ -1,5 +1,9 @@
 #include "core/model/variants.h"
 
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
@@ -44,22 +48,158 @@ std::vector<LayerSpec> DenseHead(const TrainingOptions& options, int64_t outputs
   return layers;
 }
 
-TrainingOptions Defaults(double learning_rate, double dropout) {
+// Conv16-64-128-128 and two hidden dense layers.
+std::vector<LayerSpec> RegularizedCnn(const TrainingOptions& options, int64_t outputs) {
+  std::vector<LayerSpec> layers = SmallCnn({16, 64, 128, 128});
+  AddDenseHead(2, options, outputs, &layers);
+  return layers;
+}
+
+// The write-up's: what is fixed in the table of options, and the end of the last epoch.
+TrainingOptions Reference(double learning_rate, double dropout) {
   TrainingOptions options;
   options.learning_rate = learning_rate;
   options.dropout = dropout;
+  options.keep = Keep::kLast;
+  return options;
+}
+
+// 100 epochs of 100 steps on images that change each time.
+TrainingOptions AugmentedReference(double learning_rate) {
+  TrainingOptions options = Reference(learning_rate, 0.3);
+  options.epochs = 100;
+  options.steps_per_epoch = 100;
+  options.augmentation = {
+      .zoom = 0.3, .rotation = 50, .width_shift = 0.2, .height_shift = 0.2, .shear = 0.2, .flip = true};
+  return options;
+}
+
+// The write-up feeds VGG16 RGB / 255, which isn't what its weights were trained with.
+TrainingOptions Rescaled(TrainingOptions options) {
+  options.preprocessing = Preprocessing::kRescale;
+  return options;
+}
+
+TrainingOptions FinetunedReference() {
+  TrainingOptions options = Rescaled(AugmentedReference(1e-5));
+  options.trainable_blocks = 2;
+  return options;
+}
+
+// The same with the best epoch's weights.
+TrainingOptions Best(TrainingOptions options) {
+  options.keep = Keep::kBestAccuracy;
+  return options;
+}
+
+// Whole passes, however many images there are, until there is nothing more to gain.
+TrainingOptions AugmentedRecommended(double learning_rate, int epochs) {
+  TrainingOptions options = Best(AugmentedReference(learning_rate));
+  options.steps_per_epoch = 0;
+  options.epochs = epochs;
+  return options;
+}
+
+// The staged recipe: the head on features, then the last two blocks with it, gently.
+TrainingOptions FinetunedRecommended() {
+  TrainingOptions options = Best(Reference(3e-5, 0.3));
+  options.optimizer = OptimizerKind::kAdamW;
+  options.epsilon = 1e-8;
+  options.weight_decay = 0.01;
+  options.epochs = 10;
+  options.schedule = Schedule::kCosine;
+  options.warmup_epochs = 0.5;
+  options.trainable_blocks = 2;
+  options.head_epochs = 10;
+  options.head_learning_rate = 1e-4;
+  options.augmentation = {.zoom = 0.15, .rotation = 15, .width_shift = 0.1, .height_shift = 0.1, .flip = true};
   return options;
 }
 
 }  // namespace
 
+absl::string_view PresetName(Preset preset) {
+  switch (preset) {
+    case Preset::kRecommended:
+      return "recommended";
+    case Preset::kReference:
+      return "reference";
+  }
+  return "";
+}
+
+absl::StatusOr<Preset> FindPreset(absl::string_view name) {
+  const std::vector<absl::string_view> names = EnumNames(&PresetName);
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    return InvalidField("preset", absl::StrCat("there is no '", name, "'; use ", absl::StrJoin(names, " or ")));
+  }
+  return static_cast<Preset>(found - names.begin());
+}
+
 absl::Span<const Variant> Variants() {
+  const TrunkInfo* const vgg16 = *FindTrunk("vgg16");
   static const auto* const kVariants = new std::vector<Variant>{
-      {"basic_cnn", "A small convolutional network trained from scratch: the baseline to beat.", nullptr, "dense",
-       &BasicCnn, Defaults(1e-3, 0), 19'024'513, 19'024'513},
-      {"vgg16_features",
-       "A dense head on features of VGG16, which run once per image and are cached: quick and accurate.",
-       *FindTrunk("vgg16"), "dense", &DenseHead, Defaults(1e-4, 0.3), 4'457'985, 4'457'985},
+      {.name = "basic_cnn",
+       .summary = "A small convolutional network trained from scratch: the baseline to beat.",
+       .trunk = nullptr,
+       .trunk_use = TrunkUse::kNone,
+       .head = "dense",
+       .layers = &BasicCnn,
+       .reference = Reference(1e-3, 0),
+       .recommended = Best(Reference(1e-3, 0)),
+       .parameters = 19'024'513,
+       .trainable_parameters = 19'024'513},
+      {.name = "regularized_cnn",
+       .summary = "One convolution more, two dense layers with dropout: learns by heart later than basic_cnn does.",
+       .trunk = nullptr,
+       .trunk_use = TrunkUse::kNone,
+       .head = "dense",
+       .layers = &RegularizedCnn,
+       .reference = Reference(1e-3, 0.3),
+       .recommended = Best(Reference(1e-3, 0.3)),
+       .parameters = 3'706'113,
+       .trainable_parameters = 3'706'113},
+      {.name = "augmented_cnn",
+       .summary = "regularized_cnn on images that are turned, moved, scaled and mirrored anew each time.",
+       .trunk = nullptr,
+       .trunk_use = TrunkUse::kNone,
+       .head = "dense",
+       .layers = &RegularizedCnn,
+       .reference = AugmentedReference(1e-4),
+       .recommended = AugmentedRecommended(1e-4, 60),
+       .parameters = 3'706'113,
+       .trainable_parameters = 3'706'113},
+      {.name = "vgg16_features",
+       .summary = "A dense head on features of VGG16, which run once per image and are cached: quick and accurate.",
+       .trunk = vgg16,
+       .trunk_use = TrunkUse::kFeatures,
+       .head = "dense",
+       .layers = &DenseHead,
+       .reference = Rescaled(Reference(1e-4, 0.3)),
+       .recommended = Best(Reference(1e-4, 0.3)),
+       .parameters = 4'457'985,
+       .trainable_parameters = 4'457'985},
+      {.name = "vgg16_frozen",
+       .summary = "VGG16, frozen, and a dense head in one network, on augmented images: each step runs all of it.",
+       .trunk = vgg16,
+       .trunk_use = TrunkUse::kNetwork,
+       .head = "dense",
+       .layers = &DenseHead,
+       .reference = Rescaled(AugmentedReference(2e-5)),
+       .recommended = AugmentedRecommended(1e-4, 10),
+       .parameters = 19'172'673,
+       .trainable_parameters = 4'457'985},
+      {.name = "vgg16_finetuned",
+       .summary = "The last two blocks of VGG16 are trained with the head: the most accurate, and the slowest.",
+       .trunk = vgg16,
+       .trunk_use = TrunkUse::kNetwork,
+       .head = "dense",
+       .layers = &DenseHead,
+       .reference = FinetunedReference(),
+       .recommended = FinetunedRecommended(),
+       .parameters = 19'172'673,
+       .trainable_parameters = 17'437'185},
   };
   return *kVariants;
 }
@@ -76,12 +216,68 @@ absl::StatusOr<const Variant*> FindVariant(absl::string_view name) {
                                           })));
 }
 
+int FrozenBlocks(const Variant& variant, const TrainingOptions& options) {
+  if (variant.trunk == nullptr) {
+    return 0;
+  }
+  return static_cast<int>(variant.trunk->blocks.size()) - options.trainable_blocks;
+}
+
+std::string WhyUnused(const Variant& variant, const TrainingOptions& options, absl::string_view name) {
+  const auto only_for = [](bool used, absl::string_view what) {
+    return used ? std::string() : absl::StrCat("is only for ", what);
+  };
+  const OptimizerKind optimizer = options.optimizer;
+  if (name == "rho") {
+    return only_for(optimizer == OptimizerKind::kRmsprop, "optimizer=rmsprop");
+  }
+  if (name == "epsilon") {
+    return only_for(optimizer != OptimizerKind::kSgd, "the optimizers rmsprop, adam and adamw");
+  }
+  if (name == "momentum") {
+    return only_for(optimizer == OptimizerKind::kSgd, "optimizer=sgd");
+  }
+  if (name == "weight_decay") {
+    return only_for(optimizer != OptimizerKind::kRmsprop, "the optimizers sgd, adam and adamw");
+  }
+  if (name == "schedule_factor" || name == "schedule_epochs") {
+    return only_for(options.schedule == Schedule::kStep || options.schedule == Schedule::kPlateau,
+                    "schedule=step and schedule=plateau");
+  }
+  if (name == "trainable_blocks" || name == "head_epochs") {
+    return only_for(variant.trunk_use == TrunkUse::kNetwork, "variants whose trunk is a part of the network");
+  }
+  if (name == "block_rate_factor") {
+    return only_for(options.trainable_blocks > 0, "trainable_blocks above 0");
+  }
+  if (name == "head_learning_rate") {
+    return only_for(options.head_epochs > 0, "head_epochs above 0");
+  }
+  return "";
+}
+
 absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const TrainingOptions& options) {
   GRAFT_RETURN_IF_ERROR(options.Validate());
-  if (variant.trunk != nullptr && options.augmentation.any()) {
+  if (variant.trunk_use == TrunkUse::kFeatures && options.augmentation.any()) {
     return InvalidField("options.augment_*", absl::StrCat("not possible with ", variant.name,
                                                           ", which computes the features of each image once; use a "
-                                                          "variant that trains on images, such as basic_cnn"));
+                                                          "variant that trains on images, such as vgg16_frozen"));
+  }
+  const int blocks = variant.trunk_use == TrunkUse::kNetwork ? static_cast<int>(variant.trunk->blocks.size()) : 0;
+  if (options.trainable_blocks > blocks) {
+    return InvalidField("options.trainable_blocks",
+                        absl::StrCat(options.trainable_blocks, " is above ", blocks, ", what ", variant.name,
+                                     blocks == 0 ? " can train of a trunk" : " has"));
+  }
+  if (options.head_epochs > 0 && blocks == 0) {
+    return InvalidField("options.head_epochs",
+                        absl::StrCat(variant.name, " has no trunk in its network, so the head is trained at once"));
+  }
+  if (options.patience > 0 && options.keep == Keep::kLast) {
+    return InvalidField("options.patience",
+                        absl::StrCat(options.patience,
+                                     " waits for a better epoch, and keep=last calls none better; use "
+                                     "keep=best_accuracy or keep=best_loss"));
   }
   TrainingOptions resolved = options;
   resolved.preprocessing = ResolvePreprocessing(options.preprocessing, variant.trunk);
@@ -92,11 +288,24 @@ absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions&
   HeadPlan plan;
   GRAFT_ASSIGN_OR_RETURN(plan.options, ResolveOptions(variant, options));
   plan.kind = variant.head;
-  plan.input = variant.trunk == nullptr ? Shape{options.image_size, options.image_size, 3}
-                                        : FeatureShape(*variant.trunk, options.image_size);
+  plan.input = {options.image_size, options.image_size, 3};
   plan.classes = classes;
+  if (variant.trunk != nullptr) {
+    const int frozen = FrozenBlocks(variant, options);
+    plan.input = FeatureShape(*variant.trunk, options.image_size, frozen);
+    for (size_t i = static_cast<size_t>(frozen); i < variant.trunk->blocks.size(); ++i) {
+      for (LayerSpec layer : variant.trunk->blocks[i].layers) {
+        layer.trainable = true;
+        // The head's rate, times the factor for each block that lies between.
+        layer.rate = std::pow(options.block_rate_factor, static_cast<double>(variant.trunk->blocks.size() - i));
+        plan.layers.push_back(std::move(layer));
+      }
+    }
+  }
   if (variant.layers != nullptr) {
-    plan.layers = variant.layers(options, OutputUnits(classes));
+    for (LayerSpec& layer : variant.layers(options, OutputUnits(classes))) {
+      plan.layers.push_back(std::move(layer));
+    }
   }
   GRAFT_ASSIGN_OR_RETURN(const HeadInfo* head, FindHead(plan.kind));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerInfo> layers, head->describe(plan));
@@ -108,7 +317,18 @@ absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, c
                                                        int64_t classes) {
   GRAFT_ASSIGN_OR_RETURN(const HeadPlan plan, PlanHead(variant, options, classes));
   GRAFT_ASSIGN_OR_RETURN(const HeadInfo* head, FindHead(plan.kind));
-  return head->describe(plan);
+  std::vector<LayerInfo> all;
+  if (variant.trunk_use == TrunkUse::kNetwork) {
+    std::vector<LayerSpec> frozen;
+    for (int i = 0; i < FrozenBlocks(variant, plan.options); ++i) {
+      const std::vector<LayerSpec>& block = variant.trunk->blocks[static_cast<size_t>(i)].layers;
+      frozen.insert(frozen.end(), block.begin(), block.end());
+    }
+    GRAFT_ASSIGN_OR_RETURN(all, DescribeLayers(frozen, {options.image_size, options.image_size, 3}));
+  }
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerInfo> own, head->describe(plan));
+  all.insert(all.end(), own.begin(), own.end());
+  return all;
 }
 
 }  // namespace graft

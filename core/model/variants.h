@@ -4,6 +4,7 @@
 #define GRAFT_CORE_MODEL_VARIANTS_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,18 +18,37 @@
 
 namespace graft {
 
+// What the unset options of a training are.
+enum class Preset {
+  kRecommended,  // the best that was measured for its time
+  kReference,    // those of the write-up that Graft starts from
+};
+absl::string_view PresetName(Preset preset);
+// INVALID_ARGUMENT that lists them.
+absl::StatusOr<Preset> FindPreset(absl::string_view name);
+
+// What becomes of a variant's trunk.
+enum class TrunkUse {
+  kNone,      // it has none
+  kFeatures,  // frozen; runs once per image, and the head is trained on what it made
+  kNetwork,   // a part of the network: images may be augmented, and its last blocks trained
+};
+
 struct Variant {
   absl::string_view name;
   absl::string_view summary;
-  // Runs once per image, frozen; its features are the head's input. Null: the image is.
-  const TrunkInfo* trunk;
+  const TrunkInfo* trunk;  // null: the network's input is the image
+  TrunkUse trunk_use;
   absl::string_view head;  // a row of Heads()
-  // Of a head that is a network; else null.
+  // What a network has behind the trunk; null: the head is none.
   std::vector<LayerSpec> (*layers)(const TrainingOptions& options, int64_t outputs);
-  TrainingOptions defaults;
-  // For two classes and the defaults; what the tests hold the head to.
+  TrainingOptions reference;
+  TrainingOptions recommended;
+  // For two classes and the reference's options; what the tests hold the network to. Of kFeatures: without the trunk.
   int64_t parameters;
   int64_t trainable_parameters;
+
+  const TrainingOptions& preset(Preset which) const { return which == Preset::kReference ? reference : recommended; }
 };
 
 absl::Span<const Variant> Variants();
@@ -42,9 +62,18 @@ inline int64_t OutputUnits(int64_t classes) { return classes == 2 ? 1 : classes;
 // doesn't fit the variant.
 absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const TrainingOptions& options);
 
-// The head of a variant, without its trunk. Errors as ResolveOptions, of which `options` come, and as HeadInfo's.
+// How many of its trunk's blocks, from the image on, are as their weights' publisher made them; the rest belongs to the
+// model. 0 without a trunk.
+int FrozenBlocks(const Variant& variant, const TrainingOptions& options);
+
+// Whether a training with these options looks at the option of this name at all; empty: it does. Else why not, as the
+// end of a sentence: "is only for schedule=step".
+std::string WhyUnused(const Variant& variant, const TrainingOptions& options, absl::string_view name);
+
+// What of a variant is trained: all that is behind its trunk's frozen blocks. Errors as ResolveOptions, of which
+// `options` come, and as HeadInfo's.
 absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions& options, int64_t classes);
-// The table of what that head is made of.
+// The table of what a variant is made of: where the trunk is a part of the network, its frozen layers too.
 absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, const TrainingOptions& options,
                                                        int64_t classes);
 

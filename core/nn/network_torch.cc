@@ -56,7 +56,8 @@ Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const
                                             filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
       tensor.set_requires_grad(spec.trainable);
       tensors.push_back(tensor);
-      parameters_.push_back({spec.FileName(parameter), std::move(tensor), parameter.fan_in, parameter.fan_out});
+      parameters_.push_back(
+          {spec.FileName(parameter), std::move(tensor), parameter.fan_in, parameter.fan_out, spec.rate});
     }
     shape = spec.Output(shape);
     if (before != nullptr && before->Fuse(spec)) {
@@ -94,12 +95,31 @@ absl::Status Network::Load(const Safetensors& file) {
     const auto sizes = parameter.tensor.sizes();
     GRAFT_ASSIGN_OR_RETURN(const TensorView view,
                            file.Get(parameter.name, DType::kF32, absl::MakeConstSpan(sizes.data(), sizes.size())));
-    if (!torch::isfinite(TensorOf(view)).all().item<bool>()) {
-      return absl::FailedPreconditionError(absl::StrCat("tensor ", parameter.name, " holds NaN or infinite weights"));
-    }
-    const torch::NoGradGuard no_grad;
-    parameter.tensor.copy_(TensorOf(view));
+    GRAFT_RETURN_IF_ERROR(Load(view, &parameter));
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Network::LoadMatching(const Safetensors& file) {
+  int loaded = 0;
+  for (Parameter& parameter : parameters_) {
+    const auto sizes = parameter.tensor.sizes();
+    const auto view = file.Get(parameter.name, DType::kF32, absl::MakeConstSpan(sizes.data(), sizes.size()));
+    if (view.ok()) {
+      GRAFT_RETURN_IF_ERROR(Load(*view, &parameter));
+      ++loaded;
+    }
+  }
+  return loaded;
+}
+
+absl::Status Network::Load(const TensorView& view, Parameter* parameter) {
+  const torch::Tensor values = TensorOf(view);
+  if (!torch::isfinite(values).all().item<bool>()) {
+    return absl::FailedPreconditionError(absl::StrCat("tensor ", parameter->name, " holds NaN or infinite weights"));
+  }
+  const torch::NoGradGuard no_grad;
+  parameter->tensor.copy_(values);
   return absl::OkStatus();
 }
 
@@ -117,6 +137,14 @@ std::vector<NamedTensor> Network::parameters() const {
     named.push_back({parameter.name, parameter.tensor});
   }
   return named;
+}
+
+std::vector<double> Network::rates() const {
+  std::vector<double> rates;
+  for (const Parameter& parameter : parameters_) {
+    rates.push_back(parameter.rate);
+  }
+  return rates;
 }
 
 void Network::ZeroGradients() {

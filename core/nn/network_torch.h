@@ -35,11 +35,16 @@ class Network {
   // Names in files: "conv2d_1.weight" (OIHW), "dense_1.weight" (outputs x inputs), "dense_1.bias", unless a layer says
   // otherwise. DATA_LOSS: a tensor is missing or of another shape; FAILED_PRECONDITION: it isn't finite.
   absl::Status Load(const Safetensors& file);
+  // Of another network's file: the tensors with the same name and shape. How many these were. FAILED_PRECONDITION: one
+  // of them isn't finite.
+  absl::StatusOr<int> LoadMatching(const Safetensors& file);
   // All weights, in the order of the layers; sealed.
   absl::Status Save(const std::filesystem::path& path) const;
 
   // The weights themselves, in the order of the layers, under their names in files.
   std::vector<NamedTensor> parameters() const;
+  // Of each of these, the learning rate as a share of the training's.
+  std::vector<double> rates() const;
   void ZeroGradients();
 
  private:
@@ -48,7 +53,10 @@ class Network {
     torch::Tensor tensor;
     int64_t fan_in;
     int64_t fan_out;
+    double rate;
   };
+  absl::Status Load(const TensorView& view, Parameter* parameter);
+
   std::vector<std::unique_ptr<Layer>> layers_;  // fewer than specs where one does another's work
   std::vector<Parameter> parameters_;
 };

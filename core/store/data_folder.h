@@ -99,6 +99,11 @@ class DataFolder {
     return Attempt(job_id, attempt) / "out";
   }
 
+  // How far a job has come that can go on from there; of all of its attempts.
+  std::filesystem::path Checkpoints(absl::string_view job_id) const {
+    return root() / "jobs" / std::string(job_id) / "checkpoints";
+  }
+
   static PublishTarget DatasetTarget(absl::string_view name);
   static PublishTarget ModelTarget(absl::string_view name, int version);
   static PublishTarget EvaluationTarget(absl::string_view model, int version, absl::string_view dataset, Part part);

@@ -3,6 +3,7 @@
 #define GRAFT_CORE_TRAIN_HOOKS_H_
 
 #include <functional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "core/base/progress.h"
@@ -14,6 +15,7 @@ struct StepUpdate {
   int epoch = 0;
   int step = 0;  // from 1, within the epoch
   int steps = 0;
+  int epochs = 0;
   int images = 0;
   double loss = 0;  // mean over the step's images
   double accuracy = 0;
@@ -24,6 +26,8 @@ struct TrainHooks {
   ProgressFn on_progress;  // decoding, features, validation
   std::function<absl::Status(const StepUpdate&)> on_step;
   std::function<absl::Status(const EpochMetrics&)> on_epoch;
+  // Something that the user should know, and that ends nothing. May be empty.
+  std::function<void(const std::string&)> on_warning = {};
 };
 
 }  // namespace graft

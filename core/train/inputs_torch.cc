@@ -95,6 +95,14 @@ torch::Tensor Examples::Labels(absl::Span<const int64_t> rows) const {
   return tensor.to(device);
 }
 
+torch::Tensor Examples::Prepare(const torch::Tensor& inputs) const {
+  if (trunk == nullptr || frozen_blocks == 0) {
+    return inputs;
+  }
+  const torch::NoGradGuard no_grad;
+  return trunk->Forward(inputs, frozen_blocks);
+}
+
 Examples MakeExamples(const Manifest& manifest, std::unique_ptr<const Inputs> inputs, const torch::Device& device) {
   Examples examples;
   examples.inputs = std::move(inputs);

@@ -40,8 +40,15 @@ struct Examples {
   std::vector<int64_t> labels;         // of every row
   std::vector<int64_t> train;          // rows of the training part
   std::vector<int64_t> validation;
-  std::string fingerprint;  // of the data set
+  std::string fingerprint;            // of the data set
+  std::vector<double> class_weights;  // empty: all are 1
 
+  // What the network is trained on is what the first blocks of this trunk make of the inputs, without gradients. Null:
+  // the inputs themselves.
+  std::shared_ptr<const Trunk> trunk;
+  int frozen_blocks = 0;
+
+  torch::Tensor Prepare(const torch::Tensor& inputs) const;
   torch::Tensor Labels(absl::Span<const int64_t> rows) const;
 };
 

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/failpoint.h"
 #include "core/base/status.h"
 #include "core/train/loss_torch.h"
 
@@ -19,8 +20,11 @@ constexpr char kOrder[] = "order";
 constexpr char kGenerator[] = "generator";
 constexpr char kFigures[] = "figures";
 constexpr char kHistory[] = "history";
-constexpr int64_t kFigureCount = 5;
-constexpr int64_t kHistoryColumns = 7;
+constexpr char kBest[] = "best.";
+// What validation keeps of what frozen blocks made, so that it is made once.
+constexpr size_t kValidationBytes = size_t{512} << 20;
+constexpr int64_t kFigureCount = 8;
+constexpr int64_t kHistoryColumns = 8;
 
 // Fisher-Yates with a generator and a draw that the C++ standard pins down, so that the order is the same everywhere.
 void Shuffle(std::mt19937_64* generator, std::vector<int64_t>* values) {
@@ -29,15 +33,35 @@ void Shuffle(std::mt19937_64* generator, std::vector<int64_t>* values) {
   }
 }
 
-std::vector<torch::Tensor> Trainable(const Network& network) {
-  std::vector<torch::Tensor> tensors;
-  for (const NamedTensor& parameter : network.parameters()) {
-    if (parameter.tensor.requires_grad()) {
-      tensors.push_back(parameter.tensor);
+std::vector<TrainedTensor> Trainable(const Network& network) {
+  std::vector<TrainedTensor> trained;
+  const std::vector<NamedTensor> parameters = network.parameters();
+  const std::vector<double> rates = network.rates();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].tensor.requires_grad()) {
+      trained.push_back({parameters[i].tensor, rates[i]});
     }
   }
-  return tensors;
+  return trained;
 }
+
+LossOptions Loss(const TrainingOptions& options, const Examples& examples) {
+  LossOptions loss{options.label_smoothing, {}};
+  if (!examples.class_weights.empty()) {
+    loss.class_weights = torch::tensor(examples.class_weights, torch::kFloat).to(examples.device);
+  }
+  return loss;
+}
+
+// Whether an epoch's weights are the ones to keep rather than those of the best so far.
+bool IsBetter(Keep keep, const EpochMetrics& epoch, const EpochMetrics& best) {
+  if (keep == Keep::kBestAccuracy && epoch.validation_accuracy != best.validation_accuracy) {
+    return epoch.validation_accuracy > best.validation_accuracy;
+  }
+  return epoch.validation_loss < best.validation_loss;
+}
+
+bool IsOutOfMemory(const std::exception& error) { return absl::IsResourceExhausted(FromException(error, "training")); }
 
 // A state's tensor of this type and these sizes (-1: any), else DATA_LOSS.
 absl::StatusOr<torch::Tensor> Find(const SessionState& state, absl::string_view name, torch::ScalarType type,
@@ -100,8 +124,17 @@ TrainingSession::TrainingSession(Network* network, const Examples& examples, con
       optimizer_(MakeOptimizer(Trainable(*network), options)),
       generator_(std::move(generator)),
       order_generator_(options.seed),
-      order_(examples.train) {
+      loss_(Loss(options, examples)),
+      order_(examples.train),
+      micro_batch_(options.micro_batch) {
+  NewPass();
   BeginEpoch(1);
+}
+
+void TrainingSession::NewPass() {
+  ++pass_;
+  position_ = 0;
+  Shuffle(&order_generator_, &order_);
 }
 
 void TrainingSession::BeginEpoch(int epoch) {
@@ -110,56 +143,178 @@ void TrainingSession::BeginEpoch(int epoch) {
   training_ = {};
   seconds_ = 0;
   waited_ = 0;
-  Shuffle(&order_generator_, &order_);
 }
 
 int TrainingSession::steps() const {
+  if (options_.steps_per_epoch > 0) {
+    return options_.steps_per_epoch;
+  }
   const auto batch_size = static_cast<size_t>(options_.batch_size);
   return static_cast<int>((order_.size() + batch_size - 1) / batch_size);
 }
 
+bool TrainingSession::Ended() const {
+  if (epoch_ > options_.epochs) {
+    return true;
+  }
+  return options_.patience > 0 && best_epoch_ > 0 &&
+         static_cast<int>(history_.size()) - best_epoch_ >= options_.patience;
+}
+
+double TrainingSession::LearningRate() const {
+  const auto done = static_cast<double>(optimizer_.steps());
+  const double warm_up = options_.warmup_epochs * steps();
+  if (done < warm_up) {
+    return options_.learning_rate * (done + 1) / (warm_up + 1);
+  }
+  switch (options_.schedule) {
+    case Schedule::kConstant:
+      break;
+    case Schedule::kStep:
+      return options_.learning_rate * std::pow(options_.schedule_factor, (epoch_ - 1) / options_.schedule_epochs);
+    case Schedule::kCosine: {
+      const double all = static_cast<double>(options_.epochs) * steps();
+      return options_.learning_rate * (1 + std::cos(M_PI * (done - warm_up) / std::max(all - warm_up, 1.0))) / 2;
+    }
+    case Schedule::kPlateau:
+      return options_.learning_rate * plateau_factor_;
+  }
+  return options_.learning_rate;
+}
+
 absl::Status TrainingSession::Run(const TrainHooks& hooks) {
-  while (epoch_ <= options_.epochs) {
+  while (!Ended()) {
     GRAFT_RETURN_IF_ERROR(TrainEpoch(hooks));
     GRAFT_ASSIGN_OR_RETURN(const Meter scored, Validate(hooks));
-    history_.push_back(
-        {epoch_, training_.MeanLoss(), training_.Accuracy(), scored.MeanLoss(), scored.Accuracy(), seconds_, waited_});
+    const EpochMetrics epoch = {epoch_,
+                                training_.MeanLoss(),
+                                training_.Accuracy(),
+                                scored.MeanLoss(),
+                                scored.Accuracy(),
+                                seconds_,
+                                waited_,
+                                last_rate_,
+                                ""};
+    history_.push_back(epoch);
+    Judge(epoch);
     BeginEpoch(epoch_ + 1);
     GRAFT_RETURN_IF_ERROR(hooks.on_epoch(history_.back()));
   }
+  const torch::NoGradGuard no_grad;
+  size_t i = 0;
+  for (NamedTensor& parameter : network_->parameters()) {
+    if (parameter.tensor.requires_grad() && !best_.empty()) {
+      parameter.tensor.copy_(best_[i++]);
+    }
+  }
   return absl::OkStatus();
+}
+
+void TrainingSession::Judge(const EpochMetrics& epoch) {
+  if (epoch.validation_loss < lowest_loss_) {
+    lowest_loss_ = epoch.validation_loss;
+    lowest_epoch_ = epoch.epoch;
+  } else if (options_.schedule == Schedule::kPlateau && epoch.epoch - lowest_epoch_ >= options_.schedule_epochs) {
+    plateau_factor_ *= options_.schedule_factor;
+    lowest_epoch_ = epoch.epoch;  // the new rate gets as long
+  }
+  if (options_.keep == Keep::kLast || !std::isfinite(epoch.validation_loss)) {
+    return;
+  }
+  if (best_epoch_ == 0 || IsBetter(options_.keep, epoch, history_[static_cast<size_t>(best_epoch_) - 1])) {
+    best_epoch_ = epoch.epoch;
+    best_.clear();
+    for (const NamedTensor& parameter : network_->parameters()) {
+      if (parameter.tensor.requires_grad()) {
+        best_.push_back(parameter.tensor.detach().clone());
+      }
+    }
+  }
 }
 
 absl::Status TrainingSession::TrainEpoch(const TrainHooks& hooks) {
   const Stopwatch watch(&seconds_);
-  // The last step may have had fewer images than the others.
-  const size_t done = std::min(static_cast<size_t>(step_) * static_cast<size_t>(options_.batch_size), order_.size());
-  Batches batches(*examples_.inputs, absl::MakeConstSpan(order_).subspan(done),
-                  static_cast<size_t>(options_.batch_size), epoch_, &waited_);
   while (step_ < steps()) {
-    const auto [rows, x] = batches.Next();
-    GRAFT_ASSIGN_OR_RETURN(const StepUpdate update, Step(rows, x));
-    GRAFT_RETURN_IF_ERROR(hooks.on_step(update));
+    if (position_ == order_.size()) {
+      NewPass();
+    }
+    Batches batches(*examples_.inputs, absl::MakeConstSpan(order_).subspan(position_),
+                    static_cast<size_t>(options_.batch_size), pass_, &waited_);
+    while (step_ < steps()) {
+      const auto [rows, x] = batches.Next();
+      if (rows.empty()) {
+        break;
+      }
+      GRAFT_ASSIGN_OR_RETURN(const StepUpdate update, Step(rows, x, hooks));
+      position_ += rows.size();
+      GRAFT_RETURN_IF_ERROR(hooks.on_step(update));
+    }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepUpdate> TrainingSession::Step(absl::Span<const int64_t> rows, const torch::Tensor& x) {
-  network_->ZeroGradients();
-  const BatchScore score = Score(network_->Forward(x, {true, generator_}, options_.precision), examples_.Labels(rows));
-  const auto loss = score.loss.item<double>();
-  if (!std::isfinite(loss)) {
-    return absl::FailedPreconditionError(
-        absl::StrFormat("the loss is no longer finite at epoch %d, step %d; use a lower options.learning_rate than %g",
-                        epoch_, step_ + 1, options_.learning_rate));
+absl::StatusOr<StepUpdate> TrainingSession::Step(absl::Span<const int64_t> rows, const torch::Tensor& x,
+                                                 const TrainHooks& hooks) {
+  GRAFT_ASSIGN_OR_RETURN(const StepScore score, Gradients(rows, x, hooks));
+  if (options_.clip_norm > 0) {
+    optimizer_.ClipGradients(options_.clip_norm);
   }
-  score.loss.backward();
-  optimizer_.Step();
+  last_rate_ = LearningRate();
+  optimizer_.Step(last_rate_);
   ++step_;
   const auto images = static_cast<int64_t>(rows.size());
-  training_.Add(loss, score.correct, images);
-  return StepUpdate{
-      epoch_, step_, steps(), static_cast<int>(images), loss, score.correct / static_cast<double>(images)};
+  training_.Add(score.loss, score.correct, images);
+  return StepUpdate{epoch_,
+                    step_,
+                    steps(),
+                    options_.epochs,
+                    static_cast<int>(images),
+                    score.loss,
+                    score.correct / static_cast<double>(images)};
+}
+
+absl::StatusOr<TrainingSession::StepScore> TrainingSession::Gradients(absl::Span<const int64_t> rows,
+                                                                      const torch::Tensor& x, const TrainHooks& hooks) {
+  const auto images = static_cast<int64_t>(rows.size());
+  const torch::Tensor drawn = generator_.get_state();
+  const torch::Tensor labels = examples_.Labels(rows);
+  while (true) {
+    const int64_t part = micro_batch_ > 0 ? std::min<int64_t>(micro_batch_, images) : images;
+    try {
+      if (!Failpoint("train.memory").ok()) {
+        throw std::bad_alloc();
+      }
+      network_->ZeroGradients();
+      StepScore sum;
+      for (int64_t from = 0; from < images; from += part) {
+        const int64_t n = std::min(part, images - from);
+        const torch::Tensor inputs = examples_.Prepare(n == images ? x : x.narrow(0, from, n));
+        const BatchScore score = Score(network_->Forward(inputs, {true, generator_}, options_.precision),
+                                       n == images ? labels : labels.narrow(0, from, n), loss_);
+        const double share = static_cast<double>(n) / static_cast<double>(images);
+        const auto loss = score.loss.item<double>();
+        if (!std::isfinite(loss)) {
+          return absl::FailedPreconditionError(absl::StrFormat(
+              "the loss is no longer finite at epoch %d, step %d; use a lower options.learning_rate than %g", epoch_,
+              step_ + 1, options_.learning_rate));
+        }
+        (n == images ? score.loss : score.loss * share).backward();
+        sum.loss += n == images ? loss : loss * share;
+        sum.correct += score.correct;
+      }
+      return sum;
+    } catch (const std::exception& error) {
+      if (part == 1 || !IsOutOfMemory(error)) {
+        throw;
+      }
+      micro_batch_ = static_cast<int>((part + 1) / 2);
+      generator_.set_state(drawn);  // dropout draws the same numbers, as far as the smaller parts let it
+      if (hooks.on_warning) {
+        hooks.on_warning(absl::StrCat("out of memory with ", part, " images at once; going on with ", micro_batch_,
+                                      ", whose gradients are added up to those of a batch of ", images));
+      }
+    }
+  }
 }
 
 absl::StatusOr<Meter> TrainingSession::Validate(const TrainHooks& hooks) {
@@ -167,16 +322,29 @@ absl::StatusOr<Meter> TrainingSession::Validate(const TrainHooks& hooks) {
   const torch::NoGradGuard no_grad;
   Meter scored;
   Batches batches(*examples_.inputs, examples_.validation, static_cast<size_t>(options_.batch_size), 0, &waited_);
-  while (true) {
+  for (size_t batch = 0;; ++batch) {
     const auto [rows, x] = batches.Next();
     if (rows.empty()) {
       return scored;
     }
-    const BatchScore score = Score(network_->Forward(x, {}, options_.precision), examples_.Labels(rows));
+    const BatchScore score =
+        Score(network_->Forward(PreparedForValidation(batch, x), {}, options_.precision), examples_.Labels(rows));
     scored.Add(score.loss.item<double>(), score.correct, static_cast<int64_t>(rows.size()));
     GRAFT_RETURN_IF_ERROR(
         hooks.on_progress({"validate", scored.images, static_cast<int64_t>(examples_.validation.size()), "images"}));
   }
+}
+
+torch::Tensor TrainingSession::PreparedForValidation(size_t batch, const torch::Tensor& x) {
+  if (batch < validation_inputs_.size()) {
+    return validation_inputs_[batch];
+  }
+  torch::Tensor prepared = examples_.Prepare(x);
+  const size_t all = examples_.validation.size() / static_cast<size_t>(options_.batch_size) + 1;
+  if (!prepared.is_same(x) && prepared.nbytes() * all <= kValidationBytes) {
+    validation_inputs_.push_back(prepared);
+  }
+  return prepared;
 }
 
 std::vector<NamedTensor> TrainingSession::Kept() const {
@@ -201,18 +369,26 @@ SessionState TrainingSession::Save() const {
   }
   state.tensors.push_back({kOrder, torch::tensor(order_, torch::kLong)});
   state.tensors.push_back({kGenerator, generator_.get_state().clone()});
-  state.tensors.push_back({kFigures, torch::tensor({training_.loss, training_.correct,
-                                                    static_cast<double>(training_.images), seconds_, waited_},
-                                                   torch::kDouble)});
+  state.tensors.push_back(
+      {kFigures, torch::tensor({training_.loss, training_.correct, static_cast<double>(training_.images), seconds_,
+                                waited_, lowest_loss_, plateau_factor_, last_rate_},
+                               torch::kDouble)});
   torch::Tensor history = torch::empty({static_cast<int64_t>(history_.size()), kHistoryColumns}, torch::kDouble);
   auto* row = history.data_ptr<double>();
   for (const EpochMetrics& epoch : history_) {
-    for (const double value : {static_cast<double>(epoch.epoch), epoch.loss, epoch.accuracy, epoch.validation_loss,
-                               epoch.validation_accuracy, epoch.seconds, epoch.input_wait_seconds}) {
+    for (const double value :
+         {static_cast<double>(epoch.epoch), epoch.loss, epoch.accuracy, epoch.validation_loss,
+          epoch.validation_accuracy, epoch.seconds, epoch.input_wait_seconds, epoch.learning_rate}) {
       *row++ = value;
     }
   }
   state.tensors.push_back({kHistory, history});
+  size_t best = 0;
+  for (const auto& [name, tensor] : network_->parameters()) {
+    if (tensor.requires_grad() && !best_.empty()) {
+      state.tensors.push_back({absl::StrCat(kBest, name), best_[best++].cpu().clone(at::MemoryFormat::Contiguous)});
+    }
+  }
 
   std::ostringstream order_generator;
   order_generator << order_generator_;
@@ -220,6 +396,11 @@ SessionState TrainingSession::Save() const {
                     {"examples", examples_.fingerprint},
                     {"epoch", absl::StrCat(epoch_)},
                     {"step", absl::StrCat(step_)},
+                    {"pass", absl::StrCat(pass_)},
+                    {"position", absl::StrCat(position_)},
+                    {"best_epoch", absl::StrCat(best_epoch_)},
+                    {"lowest_epoch", absl::StrCat(lowest_epoch_)},
+                    {"micro_batch", absl::StrCat(micro_batch_)},
                     {"optimizer_steps", absl::StrCat(optimizer_.steps())},
                     {"order_generator", order_generator.str()}};
   return state;
@@ -247,6 +428,19 @@ absl::Status TrainingSession::Restore(const SessionState& state) {
   GRAFT_ASSIGN_OR_RETURN(const torch::Tensor figures, Find(state, kFigures, torch::kDouble, {kFigureCount}));
   GRAFT_ASSIGN_OR_RETURN(const int64_t epoch, FindNumber(state, "epoch", 1, options_.epochs + 1));
   GRAFT_ASSIGN_OR_RETURN(const int64_t step, FindNumber(state, "step", 0, steps()));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t pass, FindNumber(state, "pass", 1, std::numeric_limits<int>::max()));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t position, FindNumber(state, "position", 0, count));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t best_epoch, FindNumber(state, "best_epoch", 0, epoch - 1));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t lowest_epoch, FindNumber(state, "lowest_epoch", 0, epoch - 1));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t micro_batch, FindNumber(state, "micro_batch", 0, options_.batch_size));
+  std::vector<torch::Tensor> best;
+  for (const auto& [name, tensor] : network_->parameters()) {
+    if (tensor.requires_grad() && best_epoch > 0) {
+      GRAFT_ASSIGN_OR_RETURN(const torch::Tensor kept_then,
+                             Find(state, absl::StrCat(kBest, name), torch::kFloat, tensor.sizes()));
+      best.push_back(torch::empty_like(tensor.detach()).copy_(kept_then));
+    }
+  }
   GRAFT_ASSIGN_OR_RETURN(const int64_t optimizer_steps,
                          FindNumber(state, "optimizer_steps", 0, std::numeric_limits<int64_t>::max()));
   GRAFT_ASSIGN_OR_RETURN(const torch::Tensor history,
@@ -271,14 +465,23 @@ absl::Status TrainingSession::Restore(const SessionState& state) {
   order_generator_ = order_generator;
   epoch_ = static_cast<int>(epoch);
   step_ = static_cast<int>(step);
+  pass_ = static_cast<int>(pass);
+  position_ = static_cast<size_t>(position);
+  best_epoch_ = static_cast<int>(best_epoch);
+  best_ = std::move(best);
+  lowest_epoch_ = static_cast<int>(lowest_epoch);
+  micro_batch_ = static_cast<int>(micro_batch);
   const auto* const values = figures.const_data_ptr<double>();
   training_ = {values[0], values[1], static_cast<int64_t>(values[2])};
   seconds_ = values[3];
   waited_ = values[4];
+  lowest_loss_ = values[5];
+  plateau_factor_ = values[6];
+  last_rate_ = values[7];
   history_.clear();
   const auto* row = history.const_data_ptr<double>();
   for (int64_t i = 0; i < history.size(0); ++i, row += kHistoryColumns) {
-    history_.push_back({static_cast<int>(row[0]), row[1], row[2], row[3], row[4], row[5], row[6]});
+    history_.push_back({static_cast<int>(row[0]), row[1], row[2], row[3], row[4], row[5], row[6], row[7], ""});
   }
   return absl::OkStatus();
 }

@@ -17,10 +17,11 @@ class SequenceTrunk : public Trunk {
                 std::vector<std::unique_ptr<const Network>> blocks)
       : Trunk(info, std::move(fingerprint), device), blocks_(std::move(blocks)) {}
 
-  at::Tensor Forward(const at::Tensor& input) const override {
+  using Trunk::Forward;
+  at::Tensor Forward(const at::Tensor& input, int blocks) const override {
     at::Tensor x = input;
-    for (const auto& block : blocks_) {
-      x = block->Forward(x);
+    for (int i = 0; i < blocks; ++i) {
+      x = blocks_[static_cast<size_t>(i)]->Forward(x);
     }
     return x;
   }

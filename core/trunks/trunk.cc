@@ -62,6 +62,10 @@ absl::StatusOr<std::shared_ptr<const Trunk>> Trunk::Load(absl::string_view name,
   });
 }
 
+at::Tensor Trunk::Forward(const at::Tensor& input) const {
+  return Forward(input, static_cast<int>(info_.blocks.size()));
+}
+
 int64_t Trunk::dimension(int image_size) const { return ElementCount(FeatureShape(info_, image_size)); }
 
 absl::Status Trunk::Extract(absl::Span<const uint8_t> images, int64_t count, int image_size,

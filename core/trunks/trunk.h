@@ -45,9 +45,10 @@ class Trunk {
   absl::Status Extract(absl::Span<const uint8_t> images, int64_t count, int image_size, Preprocessing preprocessing,
                        absl::Span<float> out) const;
 
-  // For core itself. Input: what InputTensor makes, on the trunk's device. Output: N x C x H x W floats in
-  // channels_last memory, there too. Throws what LibTorch throws.
-  virtual at::Tensor Forward(const at::Tensor& input) const = 0;
+  // For core itself: its first `blocks` blocks, or all of them. Input: what InputTensor makes, on the trunk's device.
+  // Output: N x C x H x W floats in channels_last memory, there too. Throws what LibTorch throws.
+  virtual at::Tensor Forward(const at::Tensor& input, int blocks) const = 0;
+  at::Tensor Forward(const at::Tensor& input) const;
   // What each block makes of it, in their order; the last one's is Forward's.
   virtual std::vector<at::Tensor> Taps(const at::Tensor& input) const = 0;
 

@@ -69,7 +69,8 @@ Axis LogarithmicAxis(double low, double high) {
   axis.low = std::pow(10, first);
   axis.high = std::pow(10, last);
   const double step = std::ceil((last - first) / 7);
-  for (double power = first; power <= last; power += step) {
+  for (int i = 0; first + i * step <= last; ++i) {
+    const double power = first + i * step;
     axis.ticks.push_back({std::pow(10, power), absl::StrFormat("%g", std::pow(10, power))});
   }
   return axis;

@@ -77,12 +77,23 @@ void RemoveStaging(const DataFolder& data, int64_t number, int attempt) {
   fs::remove_all(data.Staging(record.id(), attempt), ignored);
 }
 
-void SweepStaging(const DataFolder& data, const std::function<bool(int64_t number, int attempt)>& needed) {
+void RemoveCheckpoints(const DataFolder& data, int64_t number) {
+  JobRecord record;
+  record.number = number;
+  std::error_code ignored;
+  fs::remove_all(data.Checkpoints(record.id()), ignored);
+}
+
+void SweepStaging(const DataFolder& data, const std::function<bool(int64_t number, int attempt)>& needed,
+                  const std::function<bool(int64_t number)>& ended) {
   std::error_code error;
   for (fs::directory_iterator jobs(JobsFolder(data), error), end; !error && jobs != end; jobs.increment(error)) {
     const std::optional<int64_t> number = Suffix(jobs->path().filename(), "job-");
     if (!number.has_value()) {
       continue;
+    }
+    if (ended(*number)) {
+      RemoveCheckpoints(data, *number);
     }
     std::error_code inner;
     for (fs::directory_iterator it(jobs->path(), inner); !inner && it != end; it.increment(inner)) {

@@ -19,8 +19,11 @@ int64_t FirstJobNumber(const DataFolder& data);
 absl::Status MakeStaging(const DataFolder& data, const JobRecord& record);
 // What can't be removed now is swept at the next start.
 void RemoveStaging(const DataFolder& data, int64_t number, int attempt);
-// Removes the staging of every attempt that isn't needed.
-void SweepStaging(const DataFolder& data, const std::function<bool(int64_t number, int attempt)>& needed);
+// Removes the staging of every attempt that isn't needed, and the checkpoints of every job that has ended.
+void SweepStaging(const DataFolder& data, const std::function<bool(int64_t number, int attempt)>& needed,
+                  const std::function<bool(int64_t number)>& ended);
+// What the job's attempts left for each other.
+void RemoveCheckpoints(const DataFolder& data, int64_t number);
 
 // Whether what the job reads is there, and the place of the data set that it makes is free. NOT_FOUND, ALREADY_EXISTS.
 absl::Status CheckPresence(const DataFolder& data, const ResolvedJob& job);

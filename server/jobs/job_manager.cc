@@ -99,7 +99,9 @@ void JobManager::Start() {
       executor_->Stop(record.id(), record.attempt);
     }
   }
-  SweepStaging(*options_.data, [this](int64_t number, int attempt) { return NeedsStaging(number, attempt); });
+  SweepStaging(
+      *options_.data, [this](int64_t number, int attempt) { return NeedsStaging(number, attempt); },
+      [this](int64_t number) { return HasEnded(number); });
   chores_.Add([this] {
     JobFilter succeeded;
     succeeded.states = {JobState::kSucceeded};
@@ -195,6 +197,10 @@ std::vector<LoggedEvent> JobManager::Number(JobRecord* record, std::vector<JobEv
     events.push_back(std::move(logged));
   };
   for (JobEventBody& body : from_worker) {
+    if (const auto* epoch = std::get_if<EpochMetrics>(&body); epoch != nullptr) {
+      record->epochs = std::max(record->epochs, epoch->epoch);
+      record->losses = 0;  // it gets somewhere
+    }
     if (const auto* progress = std::get_if<JobProgress>(&body);
         progress != nullptr && record->state == JobState::kRunning) {
       record->progress = *progress;
@@ -329,8 +335,9 @@ void JobManager::OnWorkerExit(int64_t number, int attempt, const absl::Status& e
         if (job->lost) {
           job->ended = WorkerEnd{absl::AbortedError("the worker wasn't heard of for too long and was ended"), true};
         } else {
+          // What it was doing may have killed it, or what happened around it; the number of starts is bounded.
           job->ended =
-              WorkerEnd{exit.ok() ? absl::AbortedError("the worker process ended without a result") : exit, false};
+              WorkerEnd{exit.ok() ? absl::AbortedError("the worker process ended without a result") : exit, true};
         }
       }
     }
@@ -344,6 +351,14 @@ void JobManager::CleanUp(int64_t number, int attempt) {
   if (!NeedsStaging(number, attempt)) {
     RemoveStaging(*options_.data, number, attempt);
   }
+  if (HasEnded(number)) {
+    RemoveCheckpoints(*options_.data, number);
+  }
+}
+
+bool JobManager::HasEnded(int64_t number) const {
+  const MutexLock lock(&mutex_);
+  return scheduler_.Find(number) == nullptr;
 }
 
 bool JobManager::NeedsStaging(int64_t number, int attempt) const {
@@ -761,6 +776,7 @@ absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssign
   assignment.set_kind(job->record.job.kind);
   assignment.set_spec(DocumentText(job->record.job.spec));
   assignment.set_model_version(job->record.model_version);
+  assignment.set_epochs(job->record.epochs);
   assignment.mutable_settings()->set_threads(options_.settings.threads);
   assignment.mutable_settings()->set_device(options_.settings.device);
   assignment.mutable_settings()->set_convolution(options_.settings.convolution);

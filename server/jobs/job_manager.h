@@ -178,6 +178,7 @@ class JobManager {
 
   // Removes what an attempt's worker left behind, unless it is at work or its result is being published.
   void CleanUp(int64_t number, int attempt) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool HasEnded(int64_t number) const ABSL_LOCKS_EXCLUDED(mutex_);
   bool NeedsStaging(int64_t number, int attempt) const ABSL_LOCKS_EXCLUDED(mutex_);
   JobRecord View(const ActiveJob& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<JobRecord> ViewActive(int64_t number) const ABSL_LOCKS_EXCLUDED(mutex_);

@@ -102,7 +102,7 @@ void BM_Epoch(benchmark::State& state, const std::string& variant) {
   const Dataset& dataset = SampleDataset();
   TrainRequest request;
   request.variant = *FindVariant(variant);
-  request.options = request.variant->defaults;
+  request.options = request.variant->reference;
   request.options.epochs = variant == "basic_cnn" ? 3 : 10;
   request.options.threads = BenchThreads();
   request.options.device = "cpu";
@@ -144,7 +144,7 @@ void BM_ClassifyOverGrpc(benchmark::State& state) {
   std::filesystem::create_directories(model);
   TrainRequest request;
   request.variant = *FindVariant("vgg16_features");
-  request.options = request.variant->defaults;
+  request.options = request.variant->reference;
   request.options.epochs = 1;
   request.options.threads = BenchThreads();
   request.options.device = "cpu";

@@ -99,8 +99,9 @@ TEST_F(CliTest, EveryCommandsHelpHasAnExampleThatIsThatCommand) {
 
 TEST_F(CliTest, AVariantIsShownWithWhatItsOptionsMayBe) {
   EXPECT_EQ(Run({"variant", "show", "v"}), 0);
-  EXPECT_THAT(out_.str(), HasSubstr("OPTION  DEFAULT  RANGE         MEANING\n"
-                                    "rho     0.9      0 to below 1  RMSprop: decay of the squared gradient.\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("OPTION  RECOMMENDED  REFERENCE  RANGE         MEANING\n"
+                                    "rho     0.9          0.8        0 to below 1  RMSprop: decay of the squared "
+                                    "gradient.\n"));
   EXPECT_EQ(Run({"variant", "show", "v", "--format", "json"}), 0);
   const std::vector<nlohmann::json> lines = JsonLines();
   ASSERT_EQ(lines.size(), 1U);

@@ -32,8 +32,10 @@ TEST_F(CompletionTest, ScriptsCallTheProgram) {
 TEST_F(CompletionTest, CommandsOptionsAndKeys) {
   EXPECT_EQ(Complete({"da"}), "dataset\n");
   EXPECT_THAT(Complete({"dataset", ""}), AllOf(HasSubstr("create\n"), HasSubstr("upload\n")));
-  EXPECT_THAT(Complete({"train", "m", "--v"}), AllOf(HasSubstr("--variant\n"), HasSubstr("--validate\n"),
-                                                     HasSubstr("--version\n"), Not(HasSubstr("--dataset"))));
+  EXPECT_EQ(Complete({"train", "m", "--d"}), "--dataset\n--dry-run\n");
+  EXPECT_EQ(Complete({"train", "m", "--preset", ""}), "recommended\nreference\n");
+  EXPECT_THAT(Complete({"train", "m", "--v"}),
+              AllOf(HasSubstr("--variant\n"), HasSubstr("--version\n"), Not(HasSubstr("--dataset"))));
   EXPECT_EQ(Complete({"train", "m", "--set", "ep"}), "epochs=\nepsilon=\n");
   EXPECT_EQ(Complete({"train", "m", "--set", "optimizer=ad"}), "optimizer=adam\noptimizer=adamw\n");
   EXPECT_EQ(Complete({"train", "m", "--set", "epochs=1", "--set", "rh"}), "rho=\n");

@@ -181,6 +181,7 @@ class FakeServer : public v1::JobService::Service,
     option->set_meaning("RMSprop: decay of the squared gradient.");
     option->set_range("0 to below 1");
     option->set_default_value("0.9");
+    option->set_reference_value("0.8");
     return grpc::Status::OK;
   }
   grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest* request,

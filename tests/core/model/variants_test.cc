@@ -1,6 +1,7 @@
 // The table of variants, row by row.
 #include "core/model/variants.h"
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/files.h"
 
 namespace graft {
@@ -22,11 +23,11 @@ int64_t Parameters(const std::vector<LayerInfo>& layers, bool trainable_only) {
 TEST(VariantsTest, EveryRowHasTheCountsThatItClaims) {
   for (const Variant& variant : Variants()) {
     SCOPED_TRACE(std::string(variant.name));
-    EXPECT_THAT(variant.defaults.Validate(), IsOk());
-    ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(variant, variant.defaults, 2));
+    EXPECT_THAT(variant.reference.Validate(), IsOk());
+    ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(variant, variant.reference, 2));
     EXPECT_EQ(Parameters(layers, false), variant.parameters);
     EXPECT_EQ(Parameters(layers, true), variant.trainable_parameters);
-    ASSERT_OK_AND_ASSIGN(const auto five, DescribeVariant(variant, variant.defaults, 5));
+    ASSERT_OK_AND_ASSIGN(const auto five, DescribeVariant(variant, variant.reference, 5));
     if (variant.layers != nullptr) {
       EXPECT_EQ(layers.back().output_shape, Shape{1});
       EXPECT_EQ(five.back().output_shape, Shape{5});
@@ -37,7 +38,7 @@ TEST(VariantsTest, EveryRowHasTheCountsThatItClaims) {
 // The summary that the reference write-up prints.
 TEST(VariantsTest, BasicCnnIsTheReferencesNetwork) {
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
-  ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, variant->defaults, 2));
+  ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, variant->reference, 2));
   const std::vector<std::pair<std::vector<int64_t>, int64_t>> expected = {
       {{148, 148, 16}, 448}, {{74, 74, 16}, 0}, {{72, 72, 64}, 9280}, {{36, 36, 64}, 0}, {{34, 34, 128}, 73856},
       {{17, 17, 128}, 0},    {{36992}, 0},      {{512}, 18940416},    {{1}, 513},
@@ -51,12 +52,70 @@ TEST(VariantsTest, BasicCnnIsTheReferencesNetwork) {
 
 TEST(VariantsTest, Vgg16HeadIsTheReferencesNetwork) {
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("vgg16_features"));
-  ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, variant->defaults, 2));
+  ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, variant->reference, 2));
   std::vector<int64_t> parameters;
   for (const LayerInfo& layer : layers) {
     parameters.push_back(layer.parameters);
   }
   EXPECT_EQ(parameters, (std::vector<int64_t>{0, 4194816, 0, 262656, 0, 513}));
+}
+
+// The summary that the write-up prints for the fine-tuned network: the trunk's layers are in it, and which are trained.
+TEST(VariantsTest, FinetunedTrainsTheLastTwoBlocks) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("vgg16_finetuned"));
+  ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, variant->reference, 2));
+  ASSERT_EQ(layers.size(), 18U + 6U);
+  EXPECT_EQ(FrozenBlocks(*variant, variant->reference), 3);
+  for (const LayerInfo& layer : layers) {
+    const bool frozen = layer.name < std::string("block4") && layer.name.substr(0, 5) == "block";
+    EXPECT_EQ(layer.trainable, !frozen && layer.parameters > 0) << layer.name;
+  }
+  EXPECT_EQ(layers[0].output_shape, (Shape{150, 150, 64}));
+  EXPECT_EQ(layers[17].output_shape, (Shape{4, 4, 512}));
+  // What is trained, and kept with the model, begins behind the frozen blocks.
+  ASSERT_OK_AND_ASSIGN(const HeadPlan plan, PlanHead(*variant, variant->reference, 2));
+  EXPECT_EQ(plan.input, (Shape{18, 18, 256}));
+  EXPECT_EQ(plan.layers.front().name, "block4_conv1");
+}
+
+TEST(VariantsTest, EachTrainedBlockHasItsShareOfTheRate) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("vgg16_finetuned"));
+  TrainingOptions options = variant->reference;
+  options.block_rate_factor = 0.5;
+  ASSERT_OK_AND_ASSIGN(const HeadPlan plan, PlanHead(*variant, options, 2));
+  for (const LayerSpec& layer : plan.layers) {
+    const std::string block = layer.name.substr(0, 6);
+    EXPECT_EQ(layer.rate, block == "block4" ? 0.25 : block == "block5" ? 0.5 : 1) << layer.name;
+  }
+}
+
+TEST(VariantsTest, PresetsAreWholeAndHaveNames) {
+  EXPECT_THAT(FindPreset("fastest"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("recommended or reference")));
+  for (const Variant& variant : Variants()) {
+    for (const Preset preset : {Preset::kRecommended, Preset::kReference}) {
+      SCOPED_TRACE(absl::StrCat(variant.name, ", ", PresetName(preset)));
+      EXPECT_EQ(*FindPreset(PresetName(preset)), preset);
+      EXPECT_THAT(ResolveOptions(variant, variant.preset(preset)), IsOk());
+    }
+    EXPECT_EQ(variant.reference.keep, Keep::kLast);
+    EXPECT_NE(variant.recommended.keep, Keep::kLast);
+  }
+}
+
+TEST(VariantsTest, OptionsThatChangeNothingAreTold) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
+  EXPECT_EQ(WhyUnused(*variant, variant->reference, "momentum"), "is only for optimizer=sgd");
+  EXPECT_EQ(WhyUnused(*variant, variant->reference, "rho"), "");
+  EXPECT_THAT(WhyUnused(*variant, variant->reference, "head_epochs"), HasSubstr("trunk"));
+  TrainingOptions options = variant->reference;
+  options.trainable_blocks = 1;
+  EXPECT_THAT(ResolveOptions(*variant, options),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.trainable_blocks: 1 is above 0")));
+  options = variant->reference;
+  options.patience = 3;
+  EXPECT_THAT(ResolveOptions(*variant, options),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.patience")));
 }
 
 TEST(VariantsTest, UnknownNamesListTheKnownOnes) {
@@ -67,11 +126,11 @@ TEST(VariantsTest, UnknownNamesListTheKnownOnes) {
 
 TEST(VariantsTest, PlansOfUnfitOptionsAreRefused) {
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
-  TrainingOptions options = variant->defaults;
+  TrainingOptions options = variant->reference;
   options.image_size = 18;
   EXPECT_THAT(PlanHead(*variant, options, 2), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("image_size")));
   ASSERT_OK_AND_ASSIGN(const Variant* features, FindVariant("vgg16_features"));
-  options = features->defaults;
+  options = features->reference;
   options.augmentation.flip = true;
   EXPECT_THAT(ResolveOptions(*features, options),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.augment_*")));
@@ -80,9 +139,9 @@ TEST(VariantsTest, PlansOfUnfitOptionsAreRefused) {
 TEST(VariantsTest, ResolvedOptionsAreThoseOfThePlanAndStayAsTheyAre) {
   for (const Variant& variant : Variants()) {
     SCOPED_TRACE(std::string(variant.name));
-    ASSERT_OK_AND_ASSIGN(const TrainingOptions resolved, ResolveOptions(variant, variant.defaults));
+    ASSERT_OK_AND_ASSIGN(const TrainingOptions resolved, ResolveOptions(variant, variant.recommended));
     EXPECT_EQ(resolved.preprocessing, ResolvePreprocessing(Preprocessing::kAuto, variant.trunk));
-    ASSERT_OK_AND_ASSIGN(const HeadPlan plan, PlanHead(variant, variant.defaults, 2));
+    ASSERT_OK_AND_ASSIGN(const HeadPlan plan, PlanHead(variant, variant.recommended, 2));
     EXPECT_EQ(plan.options.preprocessing, resolved.preprocessing);
     ASSERT_OK_AND_ASSIGN(const TrainingOptions again, ResolveOptions(variant, resolved));
     EXPECT_EQ(again.preprocessing, resolved.preprocessing);

@@ -354,7 +354,7 @@ TEST(NetworkTest, Bfloat16IsNearFloat32) {
   SetTorchThreads(2);
   torch::manual_seed(6);
   const Variant* const variant = *FindVariant("basic_cnn");
-  TrainingOptions options = variant->defaults;
+  TrainingOptions options = variant->reference;
   options.image_size = 46;
   options.dense_units = 32;
   Network network(variant->layers(options, 3), {46, 46, 3}, torch::kCPU);

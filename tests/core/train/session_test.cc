@@ -190,6 +190,82 @@ TEST_P(SessionTest, TakenUpAtAnyStepItEndsAsIfItHadNeverStopped) {
   }
 }
 
+// Epochs that are no passes, a rate that changes, parts of a batch, an end that comes early: all of it is in the state.
+TEST_P(SessionTest, WhatATrainingRemembersIsInItsState) {
+  Subject subject = Rows();
+  subject.options.steps_per_epoch = 3;
+  subject.options.epochs = 12;
+  subject.options.schedule = Schedule::kPlateau;
+  subject.options.schedule_epochs = 1;
+  subject.options.schedule_factor = 0.5;
+  subject.options.warmup_epochs = 1.5;
+  subject.options.patience = 4;
+  subject.options.micro_batch = 3;
+  subject.options.clip_norm = 0.5;
+  subject.options.label_smoothing = 0.1;
+  subject.examples.class_weights = {1, 2, 0.5};
+  Network straight = subject.NewNetwork();
+  TrainingSession whole(&straight, subject.examples, subject.options, subject.Start(&straight, 42));
+  ASSERT_THAT(whole.Run(QuietHooks()), IsOk());
+  for (const int epoch : {1, 2, 5}) {
+    Network network = subject.NewNetwork();
+    TrainingSession first(&network, subject.examples, subject.options, subject.Start(&network, 42));
+    if (first.Run(StopAfter(epoch, 2)).ok()) {
+      continue;  // it had ended before
+    }
+    Network other = subject.NewNetwork();
+    TrainingSession second(&other, subject.examples, subject.options, subject.Start(&other, 7));
+    ASSERT_THAT(second.Restore(first.Save()), IsOk());
+    ASSERT_THAT(second.Run(QuietHooks()), IsOk());
+    ExpectSame(other, straight);
+    ExpectSameFigures(second.history(), whole.history());
+    EXPECT_EQ(second.kept_epoch(), whole.kept_epoch());
+  }
+}
+
+TEST_P(SessionTest, LearningRatesFollowTheirSchedule) {
+  Subject subject = Rows();
+  subject.options.epochs = 6;
+  subject.options.learning_rate = 1e-3;
+  const auto rates = [&] {
+    Network network = subject.NewNetwork();
+    TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+    EXPECT_THAT(session.Run(QuietHooks()), IsOk());
+    std::vector<double> found;
+    for (const EpochMetrics& epoch : session.history()) {
+      found.push_back(epoch.learning_rate);
+    }
+    return found;
+  };
+  const auto near = [](double value) { return ::testing::DoubleNear(value, 1e-12); };
+  EXPECT_THAT(rates(), ::testing::Each(near(1e-3)));
+  subject.options.schedule = Schedule::kStep;
+  subject.options.schedule_epochs = 2;
+  EXPECT_THAT(rates(), ::testing::ElementsAre(near(1e-3), near(1e-3), near(1e-4), near(1e-4), near(1e-5), near(1e-5)));
+  subject.options.schedule = Schedule::kCosine;
+  subject.options.warmup_epochs = 1;  // of four steps, the last of which has four fifths
+  const std::vector<double> cosine = rates();
+  EXPECT_NEAR(cosine[0], 0.8e-3, 1e-12);
+  EXPECT_NEAR(cosine[5], 1e-3 * (1 + std::cos(M_PI * 19 / 20)) / 2, 1e-12);
+  for (size_t i = 2; i < cosine.size(); ++i) {
+    EXPECT_LT(cosine[i], cosine[i - 1]);
+  }
+}
+
+// Parts of a batch give the gradients of the whole, where nothing is drawn.
+TEST_P(SessionTest, PartsOfABatchAddUpToIt) {
+  Subject subject = Rows();
+  subject.layers = {{"dense", Dense{24}}, {"output", Dense{3, Activation::kNone}}};
+  const auto losses = [&](int micro_batch) {
+    subject.options.micro_batch = micro_batch;
+    Network network = subject.NewNetwork();
+    TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+    EXPECT_THAT(session.Run(QuietHooks()), IsOk());
+    return session.history().back().loss;
+  };
+  EXPECT_NEAR(losses(3), losses(0), 1e-3);
+}
+
 TEST_P(SessionTest, TheSameSessionGoesOnAfterAHookStoppedIt) {
   const Subject subject = Rows();
   Network straight = subject.NewNetwork();

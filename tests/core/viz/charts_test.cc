@@ -332,7 +332,8 @@ TEST(RocCurvesTest, ExtremeReports) {
     EvaluationReport report = RandomReport(Names(classes), 1, 1);  // no class has both kinds of image
     EXPECT_THAT(RocCurves("pets", report), IsOk());
     report = RandomReport(Names(classes), 200, 1);
-    report.labels[1] = std::string(100000, 'w') + "\xff";
+    report.labels[1].assign(100000, 'w');
+    report.labels[1] += '\xff';
     EXPECT_THAT(RocCurves("pets", report), IsOk());
     report.roc[1] = {{1, 1, 0}, {0, 0, 1}};  // backwards
     EXPECT_THAT(RocCurves("pets", report), IsOk());

@@ -266,17 +266,33 @@ TEST_F(JobManagerTest, WhatIsNoEventIsRefused) {
   EXPECT_THAT(jobs_->Report(request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("events[0]")));
 }
 
-TEST_F(JobManagerTest, AWorkerThatDiesFailsItsJobWithTheReasonAndTheNextStarts) {
+TEST_F(JobManagerTest, AJobWhoseWorkersDieIsGivenUpWithTheReasonAndTheNextStarts) {
   const JobRecord first = Submit(Train("a"));
   const JobRecord second = Submit(Train("b"));
   EXPECT_EQ(second.state, JobState::kQueued);
   EXPECT_EQ(second.queue_position, 1);
-  executor_->Exit(first.id(), 1, absl::AbortedError("the worker process was ended by signal 9"));
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    EXPECT_EQ(Get(first.id()).attempt, attempt);
+    executor_->Exit(first.id(), attempt, absl::AbortedError("the worker process was ended by signal 9"));
+  }
   EXPECT_EQ(State(first.id()), JobState::kFailed);
   EXPECT_THAT(Get(first.id()).error, StatusIs(absl::StatusCode::kAborted, HasSubstr("signal 9")));
   EXPECT_EQ(State(second.id()), JobState::kRunning);
-  executor_->Exit(second.id(), 1, absl::OkStatus());
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    executor_->Exit(second.id(), attempt, absl::OkStatus());
+  }
   EXPECT_THAT(Get(second.id()).error, StatusIs(absl::StatusCode::kAborted, HasSubstr("without a result")));
+}
+
+// One that gets somewhere between two deaths may die as often as it likes.
+TEST_F(JobManagerTest, AnEpochForgivesTheDeathsBeforeIt) {
+  const JobRecord job = Submit(Train("a"));
+  for (int attempt = 1; attempt <= 8; ++attempt) {
+    ASSERT_THAT(Report(job.id(), attempt, 1, {Epoch(attempt)}), IsOk());
+    executor_->Exit(job.id(), attempt, absl::AbortedError("signal 9"));
+    EXPECT_EQ(State(job.id()), JobState::kRunning) << attempt;
+  }
+  EXPECT_EQ(Get(job.id()).epochs, 8);
 }
 
 TEST_F(JobManagerTest, AReportedFailureKeepsItsCode) {
@@ -384,8 +400,9 @@ TEST_F(JobManagerTest, AFullDiskThatIsFreedAgainStopsNothingForGood) {
   EXPECT_EQ(State(second.id()), JobState::kQueued);
   FreeTheDisk();
   Pass(1);
-  EXPECT_EQ(State(first.id()), JobState::kFailed);
-  EXPECT_THAT(Get(first.id()).error, StatusIs(absl::StatusCode::kAborted, HasSubstr("no space left")));
+  EXPECT_EQ(State(first.id()), JobState::kRunning);
+  EXPECT_EQ(Get(first.id()).attempt, 2);
+  ASSERT_THAT(Report(first.id(), 2, 1, {Failed(absl::AbortedError("no space left"))}), IsOk());
   EXPECT_EQ(State(second.id()), JobState::kRunning);
 }
 
@@ -414,7 +431,7 @@ TEST_F(JobManagerTest, TheReserveIsGivenUpForAJobsEndAndMadeAgain) {
   const JobRecord job = Submit(Train("a"));
   ASSERT_THAT(SetFailpoints("job_log.state.before=error:1"), IsOk());
   free_bytes_ = 0;
-  executor_->Exit(job.id(), 1, absl::AbortedError("x"));
+  ASSERT_THAT(Report(job.id(), 1, 1, {Failed(absl::AbortedError("x"))}), IsOk());
   EXPECT_EQ(State(job.id()), JobState::kFailed);  // the second try had the room
   EXPECT_FALSE(fs::exists(reserve));
   Pass(2);
@@ -483,7 +500,7 @@ TEST_F(JobManagerTest, VersionsRiseAndAreNeverGivenTwice) {
     EXPECT_EQ(job.job.makes->version, version);
   }
   for (int i = 1; i <= 3; ++i) {
-    executor_->Exit("job-" + std::to_string(i), 1, absl::AbortedError("x"));
+    ASSERT_THAT(Report("job-" + std::to_string(i), 1, 1, {Failed(absl::AbortedError("x"))}), IsOk());
   }
   Open();
   EXPECT_EQ(Submit(Train("a")).model_version, 4);
