@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <random>
 #include <vector>
 
@@ -126,6 +127,19 @@ float MeanGrey(absl::Span<const float> rgb) {
   return static_cast<float>((0.2989 * red + 0.587 * green + 0.114 * blue) / (static_cast<double>(rgb.size()) / 3));
 }
 
+// One number of several, so that neighbours, such as seed 42's image 1 and seed 43's image 0, have nothing in common:
+// the finalizer of Steele, Lea and Flood's SplitMix (2014).
+uint64_t MixSeeds(std::initializer_list<uint64_t> seeds) {
+  uint64_t mixed = 0;
+  for (const uint64_t seed : seeds) {
+    mixed += seed + 0x9E3779B97F4A7C15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
+    mixed ^= mixed >> 31;
+  }
+  return mixed;
+}
+
 }  // namespace
 
 absl::string_view FillName(Fill fill) {
@@ -138,6 +152,10 @@ absl::string_view FillName(Fill fill) {
       return "constant";
   }
   return "";
+}
+
+uint64_t ChangeSeed(uint64_t seed, int epoch, int64_t row) {
+  return MixSeeds({seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(row)});
 }
 
 AffineChange DrawChange(const Augmentation& options, int64_t side, uint64_t seed) {

@@ -53,6 +53,10 @@ struct AffineChange {
   Fill fill = Fill::kNearest;
 };
 
+// What a training job with `seed` draws with in its `epoch`-th pass (from 1) for the image that stands at `row` of the
+// data set: of these three alone, so the order of images and the number of threads don't matter.
+uint64_t ChangeSeed(uint64_t seed, int epoch, int64_t row);
+
 // The same options, size and seed give the same change on every machine. An option that is off changes no draw of the
 // others.
 AffineChange DrawChange(const Augmentation& options, int64_t side, uint64_t seed);
