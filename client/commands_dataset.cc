@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "client/call.h"
 #include "client/commands.h"
 #include "client/completion.h"
@@ -13,8 +14,10 @@
 #include "client/submit.h"
 #include "client/training_options.h"
 #include "client/trunk_options.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "nlohmann/json.hpp"
 
 namespace graft {
 namespace {
@@ -33,10 +36,61 @@ struct SplitArguments {
   bool wait = false;
 };
 
+struct PreviewArguments {
+  std::string name;
+  std::string out;
+  std::vector<std::string> augment;
+  std::string variant;
+  bool duplicates = false;
+  uint64_t seed = 42;
+  int images = 0;
+  int columns = 0;
+};
+
 struct FeaturesArguments {
   std::string name;
   TrunkOptions trunk;
 };
+
+std::string ImageText(const v1::NearDuplicates::Image& image) {
+  return absl::StrCat(Printable(image.path()), " (", Printable(image.label()), ", ",
+                      ShortName(*v1::Part_descriptor(), image.part()), ")");
+}
+
+// Every line whole; empty when there is nothing to say.
+std::string QualityText(const v1::DatasetQuality& quality) {
+  if (!quality.damaged().empty()) {
+    return absl::StrCat("quality      its report can't be read: ", Printable(quality.damaged()), "\n");
+  }
+  std::string text;
+  const int64_t pairs = quality.pairs_across_parts() + quality.pairs_within_parts();
+  absl::StrAppend(&text, "duplicates   ", quality.pairs_cut_short() ? "at least " : "",
+                  Thousands(quality.pairs_across_parts()), " near-duplicate pairs across parts, ",
+                  Thousands(quality.pairs_within_parts()), " within one; ", Thousands(quality.exact_copies()),
+                  " exact copies left out\n");
+  constexpr int kShown = 10;
+  for (int i = 0; i < std::min(kShown, quality.near_duplicates_size()); ++i) {
+    const v1::NearDuplicates& near = quality.near_duplicates(i);
+    absl::StrAppend(&text, "  ", ImageText(near.first()), " and ", ImageText(near.second()), ": ",
+                    near.same_pixels() ? "the same pixels" : absl::StrCat(near.hash_bits(), " of 64 bits differ"),
+                    "\n");
+  }
+  if (pairs > kShown) {
+    absl::StrAppend(&text, "  ... --format json shows ", quality.near_duplicates_size(), "\n");
+  }
+  if (!quality.largest_class().empty()) {
+    absl::StrAppendFormat(&text, "balance      %.3g : 1 training images", quality.imbalance());
+    absl::StrAppend(&text,
+                    quality.imbalance() > 1 ? absl::StrCat(" (", Printable(quality.largest_class()), " to ",
+                                                           Printable(quality.smallest_class()), ")")
+                                            : "",
+                    "\n");
+  }
+  for (const std::string& warning : quality.warnings()) {
+    absl::StrAppend(&text, "warning: ", Printable(warning), "\n");
+  }
+  return text;
+}
 
 int DatasetShow(const Cli& cli, const std::string& name) {
   v1::GetDatasetRequest request;
@@ -61,6 +115,9 @@ int DatasetShow(const Cli& cli, const std::string& name) {
                  << " UTC, " << Bytes(dataset.size_bytes()) << "\n"
                  << Table(rows, {false, true, true, true}) << "folder       " << Printable(dataset.folder())
                  << "\nfingerprint  " << dataset.fingerprint() << "\n";
+        if (dataset.has_quality()) {
+          *cli.out << QualityText(dataset.quality());
+        }
         if (dataset.unused() > 0) {
           *cli.out << Thousands(dataset.unused()) << " images are in no part: more than were asked for\n";
         }
@@ -232,6 +289,53 @@ int DatasetDelete(const Cli& cli, const std::string& name) {
               [&](const v1::DeleteDatasetResponse&) { *cli.out << "deleted data set " << Printable(name) << "\n"; });
 }
 
+absl::StatusOr<v1::PreviewDatasetRequest> MakePreview(const PreviewArguments& arguments) {
+  v1::PreviewDatasetRequest request;
+  request.set_name(arguments.name);
+  request.set_seed(arguments.seed);
+  request.set_columns(arguments.columns);
+  const bool augmented = !arguments.augment.empty() || !arguments.variant.empty();
+  if (arguments.duplicates && (augmented || arguments.images != 0 || arguments.columns != 0)) {
+    return InvalidField("--duplicates", "shows pairs and takes none of --augment, --variant, --images and --columns");
+  }
+  if (arguments.images != 0 && !augmented) {
+    return InvalidField("--images", "is the number of augmented images; give --augment or --variant, or use --columns");
+  }
+  if (arguments.duplicates) {
+    request.mutable_duplicates();
+  }
+  if (augmented) {
+    request.mutable_augmented()->set_variant(arguments.variant);
+    request.mutable_augmented()->set_images(arguments.images);
+    for (const std::string& assignment : arguments.augment) {
+      GRAFT_RETURN_IF_ERROR(SetAugmentation(assignment, request.mutable_augmented()->mutable_options()));
+    }
+  }
+  return request;
+}
+
+int DatasetPreview(const Cli& cli, const PreviewArguments& arguments) {
+  const absl::StatusOr<v1::PreviewDatasetRequest> request = MakePreview(arguments);
+  if (!request.ok()) {
+    return cli.FailUsage(request.status());
+  }
+  const absl::StatusOr<v1::PreviewDatasetResponse> response =
+      Call(*cli.datasets, &v1::DatasetService::Stub::PreviewDataset, *request);
+  if (!response.ok()) {
+    return cli.Fail(response.status());
+  }
+  const absl::Status written = WriteFileAtomic(arguments.out, response->png());
+  if (!written.ok()) {
+    return cli.Fail(written);
+  }
+  if (cli.json) {
+    *cli.out << nlohmann::json{{"files", {arguments.out}}}.dump() << std::endl;
+  } else {
+    *cli.out << Printable(arguments.out) << "\n";
+  }
+  return kOk;
+}
+
 int DatasetFeatures(const Cli& cli, const FeaturesArguments& arguments) {
   v1::JobSpec spec;
   spec.mutable_extract_features()->set_dataset(arguments.name);
@@ -294,6 +398,27 @@ void AddDatasetCommands(CommandLine& line) {
   const auto [show, shown] = line.AddCommand(group, "show", "Show a data set: classes, skipped files, folder",
                                              "  graft dataset show pets", DatasetShow);
   AddName(line, show, shown);
+
+  const auto [preview, previewed] =
+      line.AddCommand(group, "preview", "Draw its images: labelled, augmented, or near-duplicates in pairs",
+                      "  graft dataset preview pets --out pets.png\n"
+                      "  graft dataset preview pets --augment rotation=40 --augment flip=true --out augmented.png\n"
+                      "  graft dataset preview pets --duplicates --out pairs.png",
+                      DatasetPreview);
+  AddName(line, preview, &previewed->name);
+  preview->add_option("--out", previewed->out, "The PNG file to write")->required();
+  line.Complete(preview
+                    ->add_option("--augment", previewed->augment,
+                                 "What training makes of a few images: KEY=VALUE; may be given several times")
+                    ->allow_extra_args(false),
+                AugmentationAssignments);
+  line.Complete(preview->add_option("--variant", previewed->variant, "The same, by a variant's own augmentation"),
+                VariantNames);
+  preview->add_flag("--duplicates", previewed->duplicates, "Images that show the same, those in two parts first");
+  preview->add_option("--seed", previewed->seed, "Which images, and how training with it changes them")
+      ->capture_default_str();
+  preview->add_option("--images", previewed->images, "Augmented images, 1 to 32; 4 unless told");
+  preview->add_option("--columns", previewed->columns, "Images a row, 1 to 16");
 
   const auto [remove, removed] = line.AddCommand(group, "delete", "Delete a data set; its models stay",
                                                  "  graft dataset delete pets", DatasetDelete);

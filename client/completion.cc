@@ -255,6 +255,17 @@ std::vector<std::string> TrainingOptionAssignments(const Cli& /*cli*/, const std
   return candidates;
 }
 
+std::vector<std::string> AugmentationAssignments(const Cli& cli, const std::string& word) {
+  constexpr absl::string_view kPrefix = "augment_";
+  std::vector<std::string> candidates;
+  for (const std::string& candidate : TrainingOptionAssignments(cli, absl::StrCat(kPrefix, word))) {
+    if (absl::StartsWith(candidate, kPrefix)) {
+      candidates.push_back(candidate.substr(kPrefix.size()));
+    }
+  }
+  return candidates;
+}
+
 void PrintCandidates(const CommandLine& line, Cli* cli, const std::vector<std::string>& words) {
   Cursor cursor(line.app());
   for (size_t i = 0; i + 1 < words.size(); ++i) {

@@ -19,6 +19,8 @@ std::vector<std::string> TrunkNames(const Cli& cli, const std::string& word);
 std::vector<std::string> JobIds(const Cli& cli, const std::string& word);
 // KEY=, or KEY=VALUE once the key of an enum is there.
 std::vector<std::string> TrainingOptionAssignments(const Cli& cli, const std::string& word);
+// The same for options that change images, without their augment_.
+std::vector<std::string> AugmentationAssignments(const Cli& cli, const std::string& word);
 
 // Prints what may stand for the last of `words`, one a line. Connects `cli` to the server that the words name.
 void PrintCandidates(const CommandLine& line, Cli* cli, const std::vector<std::string>& words);

@@ -163,6 +163,26 @@ absl::Status SetTrainingOption(const std::string& assignment, v1::TrainingOption
   }
 }
 
+absl::Status SetAugmentation(const std::string& assignment, v1::TrainingOptions* options) {
+  constexpr absl::string_view kPrefix = "augment_";
+  const std::string whole = absl::StartsWith(assignment, kPrefix) ? assignment : absl::StrCat(kPrefix, assignment);
+  const std::string key = whole.substr(0, whole.find('='));
+  if (key.size() == whole.size()) {
+    return InvalidField("--augment", absl::StrCat("'", assignment, "' isn't KEY=VALUE, such as rotation=40"));
+  }
+  if (v1::TrainingOptions::descriptor()->FindFieldByName(key) == nullptr) {
+    std::vector<std::string> keys;
+    for (const std::string& option : TrainingOptionKeys()) {
+      if (absl::StartsWith(option, kPrefix)) {
+        keys.push_back(option.substr(kPrefix.size()));
+      }
+    }
+    return InvalidField("--augment", absl::StrCat("there is no '", key.substr(kPrefix.size()), "'; use one of ",
+                                                  absl::StrJoin(keys, ", ")));
+  }
+  return SetTrainingOption(whole, options);
+}
+
 std::vector<std::pair<std::string, std::string>> TrainingOptionValues(const v1::TrainingOptions& options) {
   std::vector<std::pair<std::string, std::string>> values;
   const auto* descriptor = v1::TrainingOptions::descriptor();

@@ -14,6 +14,8 @@ namespace graft {
 // Sets the field of `options` that "KEY=VALUE" names. Enums by their short name: optimizer=adam. INVALID_ARGUMENT lists
 // the keys or values that there are.
 absl::Status SetTrainingOption(const std::string& assignment, v1::TrainingOptions* options);
+// The same for "rotation=40", which stands for augment_rotation=40. INVALID_ARGUMENT for options that change no image.
+absl::Status SetAugmentation(const std::string& assignment, v1::TrainingOptions* options);
 // "epochs", "batch_size", ...
 std::vector<std::string> TrainingOptionKeys();
 // "learning_rate 0.0001", a line each; only fields that are set.

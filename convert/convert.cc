@@ -191,6 +191,35 @@ v1::Dataset ToProto(const DatasetEntry& entry) {
   return out;
 }
 
+v1::DatasetQuality ToProto(const DatasetQuality& quality) {
+  v1::DatasetQuality out;
+  for (const std::string& warning : QualityWarnings(quality)) {
+    out.add_warnings(warning);
+  }
+  const auto set_image = [](const DatasetQuality::Image& image, v1::NearDuplicates::Image* message) {
+    message->set_path(image.path);
+    message->set_label(image.label);
+    message->set_part(ToProto(image.part));
+  };
+  for (const DatasetQuality::Pair& pair : quality.pairs) {
+    v1::NearDuplicates* const near = out.add_near_duplicates();
+    set_image(pair.first, near->mutable_first());
+    set_image(pair.second, near->mutable_second());
+    near->set_hash_bits(pair.bits);
+    near->set_same_pixels(pair.same_pixels);
+  }
+  out.set_pairs_across_parts(quality.crossing_pairs);
+  out.set_pairs_within_parts(quality.pairs_in_a_part);
+  out.set_pairs_cut_short(quality.pairs_cut_short);
+  out.set_exact_copies(quality.exact_copies);
+  out.set_conflicting_copies(quality.conflicting);
+  out.set_unreadable(quality.unreadable);
+  out.set_imbalance(quality.imbalance);
+  out.set_largest_class(quality.largest);
+  out.set_smallest_class(quality.smallest);
+  return out;
+}
+
 v1::Model ToProto(const ModelEntry& entry) {
   v1::Model out;
   const ModelDescription& model = entry.description;

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "convert/enums.h"
 #include "convert/options.h"
+#include "core/data/quality.h"
 #include "core/data/split.h"
 #include "core/eval/report.h"
 #include "core/model/artifact.h"
@@ -38,6 +39,7 @@ v1::Variant ToProto(const Variant& variant);
 v1::SplitSpec ToProto(const SplitRecipe& recipe, const std::string& dataset);
 v1::EvaluateResult ToProto(const Evaluation& evaluation);
 v1::Dataset ToProto(const DatasetEntry& entry);
+v1::DatasetQuality ToProto(const DatasetQuality& quality);
 // A model whose variant isn't known any more is shown as damaged, too.
 v1::Model ToProto(const ModelEntry& entry);
 

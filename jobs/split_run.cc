@@ -1,6 +1,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/dir.h"
 #include "core/base/status.h"
+#include "core/data/quality.h"
 #include "core/data/split.h"
 #include "jobs/progress.h"
 #include "jobs/split.h"
@@ -21,7 +22,9 @@ absl::StatusOr<nlohmann::json> RunSplit(const RunRequest& request, const JobSink
                          folder != nullptr ? SourceFolder::Open(folder->root, folder->relative)
                                            : SourceFolder::Open(request.data->Upload(spec.recipe.upload_id())));
   ProgressTracker tracker(sink);
-  GRAFT_ASSIGN_OR_RETURN(const Manifest manifest, SplitFolder(source, request.staging, options, tracker.Fn()));
+  SplitFindings findings;
+  GRAFT_ASSIGN_OR_RETURN(const Manifest manifest,
+                         SplitFolder(source, request.staging, options, tracker.Fn(), &findings));
 
   constexpr size_t kNamed = 20;
   for (size_t i = 0; i < manifest.skipped.size() && i < kNamed; ++i) {
@@ -30,6 +33,15 @@ absl::StatusOr<nlohmann::json> RunSplit(const RunRequest& request, const JobSink
   if (manifest.skipped.size() > kNamed) {
     sink.log({absl::StrCat("skipped ", manifest.skipped.size() - kNamed, " more; the data set lists them"), true});
   }
+  GRAFT_ASSIGN_OR_RETURN(
+      const DatasetQuality quality, CatchExceptions("looking for near-duplicates", [&] {
+        return absl::StatusOr<DatasetQuality>(InspectDataset(request.staging, manifest, findings, options.threads));
+      }));
+  for (const std::string& warning : QualityWarnings(quality)) {
+    sink.log({warning, true});
+  }
+  GRAFT_RETURN_IF_ERROR(SaveQuality(quality, request.staging));
+
   DatasetInfo info = DescribeDataset(manifest);
   info.name = spec.dataset;
   info.create_time_ms = NowMs();

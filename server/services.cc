@@ -96,6 +96,7 @@ class DatasetServiceImpl : public ServiceBase<v1::DatasetService> {
   GRAFT_UNARY(GetDataset, GetDatasetRequest, Dataset)
   GRAFT_UNARY(ListDatasets, ListDatasetsRequest, ListDatasetsResponse)
   GRAFT_UNARY(DeleteDataset, DeleteDatasetRequest, DeleteDatasetResponse)
+  GRAFT_UNARY(PreviewDataset, PreviewDatasetRequest, PreviewDatasetResponse)
   grpc::ServerReadReactor<v1::UploadImagesRequest>* UploadImages(Context* context,
                                                                  v1::UploadImagesResponse* response) override {
     return PushStream<v1::UploadImagesRequest, v1::UploadImagesResponse>::Start(

@@ -133,7 +133,9 @@ struct CloseTurboJpeg {
 
 // JPEG to RGB: what OpenCV does too, but for its swap of the colours afterwards, which takes as long as all the rest.
 // An empty image when it is of a kind that only OpenCV takes: CMYK, or with an unusual sampling.
-absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes, const ImageInfo& info) {
+// With `least` the image may come at a half, a quarter or an eighth of its size, for which the decoder does so much
+// less, but with its longer side at least `least`.
+absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes, const ImageInfo& info, int least) {
   thread_local const std::unique_ptr<std::remove_pointer_t<tjhandle>, CloseTurboJpeg> decoder(tjInitDecompress());
   if (decoder == nullptr) {
     throw std::bad_alloc();
@@ -147,6 +149,12 @@ absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes, const ImageI
     return cv::Mat();
   }
   GRAFT_RETURN_IF_ERROR(CheckSize(info, width, height));
+  tjscalingfactor scale = {1, 1};
+  while (least > 0 && scale.denom < 8 && std::max(width, height) / (2 * scale.denom) >= least) {
+    scale.denom *= 2;
+  }
+  width = TJSCALED(width, scale);
+  height = TJSCALED(height, scale);
   cv::Mat image(height, width, CV_8UC3);
   if (tjDecompress2(decoder.get(), bytes.data(), bytes.size(), image.data, width, static_cast<int>(image.step), height,
                     TJPF_RGB, 0) != 0 &&
@@ -156,9 +164,9 @@ absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes, const ImageI
   return image;
 }
 
-absl::StatusOr<Decoded> Decode(absl::Span<const uint8_t> bytes, const ImageInfo& info) {
+absl::StatusOr<Decoded> Decode(absl::Span<const uint8_t> bytes, const ImageInfo& info, int least = 0) {
   if (info.format == ImageFormat::kJpeg) {
-    GRAFT_ASSIGN_OR_RETURN(cv::Mat jpeg, DecodeJpeg(bytes, info));
+    GRAFT_ASSIGN_OR_RETURN(cv::Mat jpeg, DecodeJpeg(bytes, info, least));
     if (!jpeg.empty()) {
       return Decoded{{}, std::move(jpeg)};
     }
@@ -298,6 +306,24 @@ absl::Status DecodeImageTo(absl::Span<const uint8_t> bytes, const ImageInfo& inf
       }
     }
     return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<RgbImage> DecodeThumbnail(absl::Span<const uint8_t> bytes, const ImageInfo& info, int side) {
+  return CatchDecoding([&]() -> absl::StatusOr<RgbImage> {
+    GRAFT_ASSIGN_OR_RETURN(Decoded image, Decode(bytes, info, side));
+    ApplyOrientation(info.orientation, &image.pixels);
+    const double scale = std::min(1.0, static_cast<double>(side) / std::max(image.pixels.cols, image.pixels.rows));
+    RgbImage result;
+    result.width = std::max(1, static_cast<int>(image.pixels.cols * scale + 0.5));
+    result.height = std::max(1, static_cast<int>(image.pixels.rows * scale + 0.5));
+    result.pixels.resize(static_cast<size_t>(result.width) * static_cast<size_t>(result.height) * 3);
+    cv::Mat rgb(result.height, result.width, CV_8UC3, result.pixels.data());
+    cv::resize(image.pixels, rgb, rgb.size(), 0, 0, cv::INTER_AREA);
+    if (image.bgr) {
+      cv::cvtColor(rgb, rgb, cv::COLOR_BGR2RGB);
+    }
+    return result;
   });
 }
 

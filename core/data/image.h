@@ -84,6 +84,10 @@ absl::Status DecodeImageTo(absl::Span<const uint8_t> bytes, const ImageInfo& inf
                            Interpolation interpolation, absl::Span<uint8_t> out,
                            const std::function<bool()>& abandoned = nullptr);
 
+// For people to look at: the whole image, its longer side brought down to `side` pixels (smaller ones stay as they
+// are). JPEGs are decoded no finer than needed. `info`: what ProbeImage said of the bytes.
+absl::StatusOr<RgbImage> DecodeThumbnail(absl::Span<const uint8_t> bytes, const ImageInfo& info, int side);
+
 }  // namespace graft
 
 #endif  // GRAFT_CORE_DATA_IMAGE_H_

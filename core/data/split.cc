@@ -97,8 +97,10 @@ absl::StatusOr<Candidate> ReadCandidate(const SourceFolder& root, const std::str
   GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes, options.limits));
   {
     const MemoryBudget::Share share = memory->Take(info.decoded_bytes);
-    std::array<uint8_t, 3> pixel;
-    GRAFT_RETURN_IF_ERROR(DecodeImageTo(bytes, info, 1, Interpolation::kNearest, absl::MakeSpan(pixel)));
+    std::array<uint8_t, size_t{ImagePrint::kSide} * ImagePrint::kSide * 3> thumbnail;
+    GRAFT_RETURN_IF_ERROR(
+        DecodeImageTo(bytes, info, ImagePrint::kSide, Interpolation::kArea, absl::MakeSpan(thumbnail)));
+    candidate.print = PrintOf(thumbnail);
   }
   candidate.sha256 = Sha256Hex(bytes);
   candidate.bytes = static_cast<int64_t>(bytes.size());
@@ -132,6 +134,30 @@ absl::Status Scan(const SourceFolder& root, const std::vector<TreeFile>& files, 
     stop.Update(progress({"scan", ++done, total, "files"}));
   });
   return stop;
+}
+
+// Before copies are left out.
+SplitFindings Find(const std::vector<Candidate>& candidates, const std::vector<SkippedEntry>& skipped) {
+  SplitFindings findings;
+  findings.unreadable = static_cast<int64_t>(skipped.size());
+  struct Content {
+    int64_t files = 0;
+    std::set<absl::string_view> labels;
+  };
+  std::map<absl::string_view, Content> contents;
+  for (const Candidate& candidate : candidates) {
+    Content& content = contents[candidate.sha256];
+    ++content.files;
+    content.labels.insert(candidate.label);
+  }
+  for (const auto& [sha256, content] : contents) {
+    if (content.labels.size() > 1) {
+      findings.conflicting += content.files;
+    } else {
+      findings.exact_copies += content.files - 1;
+    }
+  }
+  return findings;
 }
 
 absl::Status CopyOrLink(const SourceFolder& root, const std::string& path, const std::filesystem::path& target,
@@ -264,25 +290,36 @@ absl::StatusOr<Manifest> AssignParts(std::vector<Candidate> candidates, std::vec
 }
 
 absl::StatusOr<Manifest> SplitFolder(const std::filesystem::path& root, const std::filesystem::path& dataset,
-                                     const SplitOptions& options, const ProgressFn& progress) {
+                                     const SplitOptions& options, const ProgressFn& progress, SplitFindings* findings) {
   GRAFT_ASSIGN_OR_RETURN(const SourceFolder folder, SourceFolder::Open(root));
-  return SplitFolder(folder, dataset, options, progress);
+  return SplitFolder(folder, dataset, options, progress, findings);
 }
 
 absl::StatusOr<Manifest> SplitFolder(const SourceFolder& root, const std::filesystem::path& dataset,
-                                     const SplitOptions& options, const ProgressFn& progress) {
+                                     const SplitOptions& options, const ProgressFn& progress, SplitFindings* findings) {
   GRAFT_RETURN_IF_ERROR(options.Validate());
   return CatchExceptions("splitting", [&]() -> absl::StatusOr<Manifest> {
     GRAFT_ASSIGN_OR_RETURN(const std::vector<TreeFile> files, root.List({.max_files = options.max_files}));
     std::vector<Candidate> candidates;
     std::vector<SkippedEntry> skipped;
     GRAFT_RETURN_IF_ERROR(Scan(root, files, options, progress, &candidates, &skipped));
+    SplitFindings found = Find(candidates, skipped);
+    std::map<std::string, ImagePrint> prints;  // by path
+    for (const Candidate& candidate : candidates) {
+      prints[candidate.path] = candidate.print;
+    }
     GRAFT_ASSIGN_OR_RETURN(Manifest manifest, AssignParts(std::move(candidates), std::move(skipped), options));
+    for (const ManifestEntry& entry : manifest.entries) {
+      found.prints.push_back(prints[entry.path]);
+    }
     GRAFT_RETURN_IF_ERROR(Fill(root, manifest, dataset, options, progress));
     GRAFT_RETURN_IF_ERROR(Failpoint("split.sync"));
     GRAFT_RETURN_IF_ERROR(SyncFileSystem(dataset));
     GRAFT_RETURN_IF_ERROR(Failpoint("split.manifest"));
     GRAFT_ASSIGN_OR_RETURN(manifest.fingerprint, SaveManifest(manifest, dataset));
+    if (findings != nullptr) {
+      *findings = std::move(found);
+    }
     return manifest;
   });
 }

@@ -22,6 +22,7 @@
 #include "core/base/progress.h"
 #include "core/data/image.h"
 #include "core/data/manifest.h"
+#include "core/data/near_duplicates.h"
 
 namespace graft {
 
@@ -63,6 +64,15 @@ struct Candidate {
   std::string label;
   std::string sha256;
   int64_t bytes = 0;
+  ImagePrint print = {};
+};
+
+// What a split learns of the images on the way.
+struct SplitFindings {
+  std::vector<ImagePrint> prints;  // of the manifest's entries
+  int64_t unreadable = 0;          // files that are no image that can be used
+  int64_t exact_copies = 0;        // left out: another file has the same bytes and the same label
+  int64_t conflicting = 0;         // left out: another file has the same bytes and another label
 };
 
 // INVALID_ARGUMENT when the path has none: no dot in the name, or no folder.
@@ -79,12 +89,14 @@ absl::StatusOr<Manifest> AssignParts(std::vector<Candidate> candidates, std::vec
 // isn't clean text, is skipped and named in the manifest.
 //
 // When it returns, all of it is durable, but for the name of `dataset` itself. The manifest comes last: after an error
-// there is none.
+// there is none. `findings` may be null.
 absl::StatusOr<Manifest> SplitFolder(const SourceFolder& root, const std::filesystem::path& dataset,
-                                     const SplitOptions& options, const ProgressFn& progress);
+                                     const SplitOptions& options, const ProgressFn& progress,
+                                     SplitFindings* findings = nullptr);
 // The same for a folder whose every part is trusted.
 absl::StatusOr<Manifest> SplitFolder(const std::filesystem::path& root, const std::filesystem::path& dataset,
-                                     const SplitOptions& options, const ProgressFn& progress);
+                                     const SplitOptions& options, const ProgressFn& progress,
+                                     SplitFindings* findings = nullptr);
 
 }  // namespace graft
 

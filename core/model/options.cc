@@ -202,6 +202,11 @@ absl::Span<const OptionField> TrainingOptionFields() {
       Number("augment_shear", &A::shear, {.low = 0, .high = 90, .high_open = true},
              "Sheared by up to x degrees, either way."),
       Flag("augment_flip", &A::flip, "Every other image mirrored."),
+      Flag("augment_vertical_flip", &A::vertical_flip, "Every other image upside down."),
+      Number("augment_brightness", &A::brightness, {.low = 0, .high = 1}, "Brightness times 1 - x to 1 + x."),
+      Number("augment_contrast", &A::contrast, {.low = 0, .high = 1},
+             "Contrast about the image's mean grey times 1 - x to 1 + x."),
+      Choice("augment_fill", &A::fill, &FillName, "What is beyond the edges of an image that is moved or turned."),
   };
   return *kFields;
 }

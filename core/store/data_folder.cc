@@ -241,6 +241,12 @@ absl::StatusOr<DatasetInfo> DataFolder::GetDataset(const std::string& name) cons
   return HasDataset(name) ? Damaged(Relative(info.status())) : NoDataset(name);
 }
 
+absl::StatusOr<DatasetQuality> DataFolder::GetQuality(const std::string& name) const {
+  GRAFT_RETURN_IF_ERROR(CheckName("dataset", name));
+  absl::StatusOr<DatasetQuality> quality = LoadQuality(Dataset(name));
+  return quality.ok() ? std::move(quality) : Relative(quality.status());
+}
+
 absl::StatusOr<DatasetEntry> DataFolder::ShowDataset(const std::string& name) const {
   absl::StatusOr<DatasetInfo> info = GetDataset(name);
   if (absl::IsNotFound(info.status()) || absl::IsInvalidArgument(info.status())) {

@@ -32,6 +32,7 @@
 #include "core/base/dir.h"
 #include "core/base/mutex.h"
 #include "core/data/manifest.h"
+#include "core/data/quality.h"
 #include "core/model/artifact.h"
 #include "core/model/model_ref.h"
 #include "core/store/dataset_info.h"
@@ -122,6 +123,8 @@ class DataFolder {
   absl::StatusOr<std::filesystem::path> ModelFolder(const ModelRef& ref) const;
   // What a copy of a model consists of, relative to its folder, sorted.
   absl::StatusOr<std::vector<std::string>> ModelFiles(const ModelRef& ref) const;
+  // NOT_FOUND also for a data set without a report.
+  absl::StatusOr<DatasetQuality> GetQuality(const std::string& name) const;
   bool HasDataset(const std::string& name) const;    // a damaged one too: its name is taken
   int NewestVersion(const std::string& name) const;  // 0: none
 

@@ -1,7 +1,6 @@
 #include "core/train/inputs_torch.h"
 
 #include <algorithm>
-#include <initializer_list>
 
 #include "core/base/parallel.h"
 #include "core/data/augment.h"
@@ -10,19 +9,6 @@
 
 namespace graft {
 namespace {
-
-// One number of several, so that neighbours, such as seed 42's image 1 and seed 43's image 0, have nothing in common:
-// the finalizer of Steele, Lea and Flood's SplitMix (2014).
-uint64_t MixSeeds(std::initializer_list<uint64_t> seeds) {
-  uint64_t mixed = 0;
-  for (const uint64_t seed : seeds) {
-    mixed += seed + 0x9E3779B97F4A7C15;
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
-    mixed ^= mixed >> 31;
-  }
-  return mixed;
-}
 
 class ImageInputs : public Inputs {
  public:
@@ -38,8 +24,7 @@ class ImageInputs : public Inputs {
       const int64_t row = rows[static_cast<size_t>(i)];
       float* const pixels = out + i * floats;
       if (epoch > 0 && options_.augmentation.any()) {
-        // Of the image and the epoch alone: the order and the number of threads don't matter.
-        const uint64_t seed = MixSeeds({options_.seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(row)});
+        const uint64_t seed = ChangeSeed(options_.seed, epoch, row);
         const auto span = absl::MakeSpan(pixels, static_cast<size_t>(floats));
         ApplyChange(DrawChange(options_.augmentation, side, seed), images_->image(row), side, span);
         PreparePixels(absl::Span<const float>(span), options_.preprocessing, pixels);

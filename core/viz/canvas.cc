@@ -207,6 +207,40 @@ void Canvas::StrokeCircle(Point center, double radius, const LineStyle& style) {
   }
 }
 
+void Canvas::Picture(const Rect& rect, absl::Span<const uint8_t> rgb, int width, int height) {
+  if (!IsFinite({rect.x, rect.y}) || !IsFinite({rect.right(), rect.bottom()}) || width < 1 || height < 1 ||
+      rgb.size() != static_cast<size_t>(width) * static_cast<size_t>(height) * 3) {
+    return;
+  }
+  cairo_surface_t* const picture = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+  if (cairo_surface_status(picture) == CAIRO_STATUS_SUCCESS) {
+    cairo_surface_flush(picture);
+    uint8_t* const pixels = cairo_image_surface_get_data(picture);
+    const int stride = cairo_image_surface_get_stride(picture);
+    const uint8_t* from = rgb.data();
+    for (int y = 0; y < height; ++y) {
+      auto* const to = reinterpret_cast<uint32_t*>(pixels + static_cast<ptrdiff_t>(y) * stride);
+      for (int x = 0; x < width; ++x, from += 3) {
+        to[x] = uint32_t{from[0]} << 16 | uint32_t{from[1]} << 8 | from[2];
+      }
+    }
+    cairo_surface_mark_dirty(picture);
+  }
+  cairo_t* const context = impl_->context;
+  cairo_save(context);
+  cairo_new_path(context);
+  cairo_rectangle(context, rect.x, rect.y, rect.width, rect.height);
+  cairo_clip(context);
+  cairo_translate(context, rect.x, rect.y);
+  cairo_scale(context, rect.width / width, rect.height / height);
+  cairo_set_source_surface(context, picture, 0, 0);  // one that failed makes the context fail, too
+  cairo_pattern_set_filter(cairo_get_source(context), CAIRO_FILTER_GOOD);
+  cairo_pattern_set_extend(cairo_get_source(context), CAIRO_EXTEND_PAD);
+  cairo_paint(context);
+  cairo_restore(context);
+  cairo_surface_destroy(picture);
+}
+
 void Canvas::Text(Point anchor, absl::string_view text, const TextStyle& style) {
   if (!IsFinite(anchor)) {
     return;

@@ -44,6 +44,12 @@ class UploadStream : public StreamSink<v1::UploadImagesRequest, v1::UploadImages
 absl::Status GetDataset(const Deps& deps, const Call&, const v1::GetDatasetRequest& request, v1::Dataset* response) {
   GRAFT_ASSIGN_OR_RETURN(const DatasetEntry entry, deps.data->ShowDataset(request.name()));
   *response = ToProto(entry);
+  const absl::StatusOr<DatasetQuality> quality = deps.data->GetQuality(request.name());
+  if (quality.ok()) {
+    *response->mutable_quality() = ToProto(*quality);
+  } else if (!absl::IsNotFound(quality.status()) && entry.damaged.empty()) {
+    response->mutable_quality()->set_damaged(std::string(quality.status().message()));
+  }
   return absl::OkStatus();
 }
 

@@ -52,6 +52,8 @@ absl::Status ListDatasets(const Deps& deps, const Call& call, const v1::ListData
                           v1::ListDatasetsResponse* response);
 absl::Status DeleteDataset(const Deps& deps, const Call& call, const v1::DeleteDatasetRequest& request,
                            v1::DeleteDatasetResponse* response);
+absl::Status PreviewDataset(const Deps& deps, const Call& call, const v1::PreviewDatasetRequest& request,
+                            v1::PreviewDatasetResponse* response);
 std::unique_ptr<StreamSink<v1::UploadImagesRequest, v1::UploadImagesResponse>> UploadImages(const Deps& deps,
                                                                                             const Call& call);
 

@@ -171,6 +171,78 @@ TEST_F(CliTest, UploadSendsNestedFilesSortedAndThenSplits) {
   EXPECT_EQ(server_.submits[0].spec().split().label_rule(), v1::LABEL_RULE_FOLDER);
 }
 
+TEST_F(CliTest, PreviewAsksForWhatWasMeantAndWritesThePicture) {
+  const std::string out = (dir_ / "p.png").string();
+  EXPECT_EQ(Run({"dataset", "preview", "pets", "--out", out}), 0);
+  EXPECT_EQ(out_.str(), out + "\n");
+  EXPECT_EQ(testing::ReadText(out), "a picture");
+  EXPECT_EQ(Run({"dataset", "preview", "pets", "--out", out, "--augment", "rotation=40", "--augment",
+                 "augment_fill=reflect", "--seed", "7", "--images", "3", "--columns", "2"}),
+            0);
+  EXPECT_EQ(Run({"dataset", "preview", "pets", "--out", out, "--variant", "basic_cnn"}), 0);
+  EXPECT_EQ(Run({"--format", "json", "dataset", "preview", "pets", "--out", out, "--duplicates"}), 0);
+  EXPECT_EQ(nlohmann::json::parse(out_.str()).at("files").at(0), out);
+  const auto& previews = server_.datasets.previews;
+  ASSERT_EQ(previews.size(), 4U);
+  EXPECT_EQ(previews[0].view_case(), v1::PreviewDatasetRequest::VIEW_NOT_SET);
+  EXPECT_EQ(previews[0].seed(), 42U);
+  EXPECT_EQ(previews[1].augmented().options().augment_rotation(), 40);
+  EXPECT_EQ(previews[1].augmented().options().augment_fill(), v1::FILL_REFLECT);
+  EXPECT_EQ(previews[1].augmented().images(), 3);
+  EXPECT_EQ(previews[1].columns(), 2);
+  EXPECT_EQ(previews[1].seed(), 7U);
+  EXPECT_EQ(previews[2].augmented().variant(), "basic_cnn");
+  EXPECT_TRUE(previews[3].has_duplicates());
+  for (const auto& [words, message] :
+       {std::pair{std::vector<std::string>{"--augment", "epochs=3"}, "there is no 'epochs'; use one of zoom, rotation"},
+        {{"--augment", "rotation"}, "isn't KEY=VALUE"},
+        {{"--augment", "rotation=x"}, "'x' isn't a number"},
+        {{"--augment", "fill=wrap"}, "nearest, reflect, constant"},
+        {{"--images", "3"}, "--augment or --variant"},
+        {{"--duplicates", "--variant", "basic_cnn"}, "--duplicates"}}) {
+    std::vector<std::string> line = {"dataset", "preview", "pets", "--out", out};
+    line.insert(line.end(), words.begin(), words.end());
+    EXPECT_EQ(Run(line), 2);
+    EXPECT_THAT(err_.str(), HasSubstr(message));
+  }
+  EXPECT_EQ(Run({"dataset", "preview", "pets", "--out", (dir_ / "no/p.png").string()}), 1);
+  EXPECT_EQ(previews.size(), 5U);
+}
+
+TEST_F(CliTest, ADataSetIsShownWithItsQuality) {
+  v1::Dataset& shown = server_.datasets.shown;
+  EXPECT_EQ(Run({"dataset", "show", "pets"}), 0);
+  EXPECT_THAT(out_.str(), Not(HasSubstr("duplicates")));  // one of an older server
+  v1::DatasetQuality& quality = *shown.mutable_quality();
+  v1::NearDuplicates& near = *quality.add_near_duplicates();
+  near.mutable_first()->set_path("cat.1\n.jpg");
+  near.mutable_first()->set_label("cat");
+  near.mutable_first()->set_part(v1::PART_TRAIN);
+  near.mutable_second()->set_path("dog.2.jpg");
+  near.mutable_second()->set_label("dog");
+  near.mutable_second()->set_part(v1::PART_TEST);
+  near.set_hash_bits(3);
+  quality.set_pairs_across_parts(1200);
+  quality.set_pairs_within_parts(2);
+  quality.set_exact_copies(5);
+  quality.set_imbalance(4.5);
+  quality.set_largest_class("cat");
+  quality.set_smallest_class("dog");
+  quality.add_warnings("look at them");
+  EXPECT_EQ(Run({"dataset", "show", "pets"}), 0);
+  EXPECT_THAT(out_.str(),
+              HasSubstr("duplicates   1,200 near-duplicate pairs across parts, 2 within one; 5 exact copies left out\n"
+                        "  cat.1\\n.jpg (cat, train) and dog.2.jpg (dog, test): 3 of 64 bits differ\n"
+                        "  ... --format json shows 1\n"
+                        "balance      4.5 : 1 training images (cat to dog)\n"
+                        "warning: look at them\n"));
+  EXPECT_EQ(Run({"--format", "json", "dataset", "show", "pets"}), 0);
+  EXPECT_EQ(nlohmann::json::parse(out_.str()).at("quality").at("near_duplicates").at(0).at("hash_bits"), 3);
+  quality.set_damaged("checksum");
+  EXPECT_EQ(Run({"dataset", "show", "pets"}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("can't be read: checksum"));
+}
+
 TEST_F(CliTest, AModelsNameAloneDeletesOnlyAModelOfOneVersion) {
   EXPECT_EQ(Run({"model", "delete", "m"}), 2);
   EXPECT_EQ(err_.str(), "graft: m has 2 versions; name one (m@3) or use --all\n");

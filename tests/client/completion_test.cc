@@ -41,6 +41,8 @@ TEST_F(CompletionTest, CommandsOptionsAndKeys) {
   EXPECT_EQ(Complete({"train", "m", "--set", "epochs=1", "--set", "rh"}), "rho=\n");
   EXPECT_EQ(Complete({"evaluate", "m", "--split", ""}), "train\nvalidation\ntest\n");
   EXPECT_EQ(Complete({"evaluate", "--split=t"}), "--split=train\n--split=test\n");
+  EXPECT_EQ(Complete({"dataset", "preview", "d", "--augment", "ro"}), "rotation=\n");
+  EXPECT_EQ(Complete({"dataset", "preview", "d", "--augment", "fill=r"}), "fill=reflect\n");
   EXPECT_EQ(Complete({"--format", ""}), "text\njson\n");
   EXPECT_EQ(Complete({"job", "list", "--kind", ""}), "split\ntrain\nextract_features\nevaluate\n");
   EXPECT_EQ(Complete({"job", "list", "--state", "s"}), "succeeded\n");

@@ -231,6 +231,17 @@ class FakeServer : public v1::JobService::Service,
   }
 
   struct Datasets : v1::DatasetService::Service {
+    grpc::Status GetDataset(grpc::ServerContext*, const v1::GetDatasetRequest* request, v1::Dataset* dataset) override {
+      *dataset = shown;
+      dataset->set_name(request->name());
+      return grpc::Status::OK;
+    }
+    grpc::Status PreviewDataset(grpc::ServerContext*, const v1::PreviewDatasetRequest* request,
+                                v1::PreviewDatasetResponse* response) override {
+      previews.push_back(*request);
+      response->set_png("a picture");
+      return grpc::Status::OK;
+    }
     grpc::Status ListDatasets(grpc::ServerContext*, const v1::ListDatasetsRequest*,
                               v1::ListDatasetsResponse* response) override {
       response->add_datasets()->set_name("pets");
@@ -253,6 +264,8 @@ class FakeServer : public v1::JobService::Service,
       response->set_files(static_cast<int64_t>(files.size()));
       return grpc::Status::OK;
     }
+    v1::Dataset shown;
+    std::vector<v1::PreviewDatasetRequest> previews;
     std::vector<std::pair<std::string, std::string>> files;
   };
 
