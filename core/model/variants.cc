@@ -4,6 +4,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/model/cost.h"
+#include "core/model/treatment.h"
 
 namespace graft {
 namespace {
@@ -44,6 +45,36 @@ std::vector<LayerSpec> DenseHead(const TrainingOptions& options, int64_t outputs
   return layers;
 }
 
+// INVALID_ARGUMENT: the first option that is for heads on a trunk's features, and set.
+absl::Status CheckNoFeatures(const Variant& variant, const TrainingOptions& options) {
+  const TrainingOptions none;
+  for (const OptionField& field : TrainingOptionFields()) {
+    if ((field.name == "head" || field.name == "pooling" || field.name == "feature_scaling") &&
+        field.get(options) != field.get(none)) {
+      return InvalidField(
+          absl::StrCat("options.", field.name),
+          absl::StrCat(OptionText(field.get(options)), " isn't possible with ", variant.name,
+                       ", which trains on images and has no features of a trunk; use ", OptionText(field.get(none)),
+                       ", or a variant on features, such as vgg16_features"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What features go through before the head.
+std::vector<LayerInfo> DescribeTreatment(const HeadPlan& plan) {
+  std::vector<LayerInfo> layers;
+  if (plan.options.pooling != Pooling::kNone) {
+    layers.push_back({"pooling",
+                      plan.options.pooling == Pooling::kMax ? "GlobalMaxPooling2D" : "GlobalAveragePooling2D",
+                      plan.input});
+  }
+  if (plan.options.feature_scaling != FeatureScaling::kNone) {
+    layers.push_back({"feature_scaling", "UnitNormalization", plan.input});
+  }
+  return layers;
+}
+
 TrainingOptions Defaults(double learning_rate, double dropout) {
   TrainingOptions options;
   options.learning_rate = learning_rate;
@@ -57,8 +88,7 @@ absl::Span<const Variant> Variants() {
   static const auto* const kVariants = new std::vector<Variant>{
       {"basic_cnn", "A small convolutional network trained from scratch: the baseline to beat.", nullptr, "dense",
        &BasicCnn, Defaults(1e-3, 0), 19'024'513, 19'024'513},
-      {"vgg16_features",
-       "A dense head on features of VGG16, which run once per image and are cached: quick and accurate.",
+      {"vgg16_features", "A head on features of VGG16, which run once per image and are cached: quick and accurate.",
        *FindTrunk("vgg16"), "dense", &DenseHead, Defaults(1e-4, 0.3), 4'457'985, 4'457'985},
   };
   return *kVariants;
@@ -83,6 +113,9 @@ absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const Tra
                                                           ", which computes the features of each image once; use a "
                                                           "variant that trains on images, such as basic_cnn"));
   }
+  if (variant.trunk == nullptr) {
+    GRAFT_RETURN_IF_ERROR(CheckNoFeatures(variant, options));
+  }
   TrainingOptions resolved = options;
   resolved.preprocessing = ResolvePreprocessing(options.preprocessing, variant.trunk);
   return resolved;
@@ -91,11 +124,13 @@ absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const Tra
 absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions& options, int64_t classes) {
   HeadPlan plan;
   GRAFT_ASSIGN_OR_RETURN(plan.options, ResolveOptions(variant, options));
-  plan.kind = variant.head;
-  plan.input = variant.trunk == nullptr ? Shape{options.image_size, options.image_size, 3}
-                                        : FeatureShape(*variant.trunk, options.image_size);
+  const bool dense = options.head == HeadKind::kDense;
+  plan.kind = dense ? variant.head : HeadKindName(options.head);
+  plan.input = variant.trunk == nullptr
+                   ? Shape{options.image_size, options.image_size, 3}
+                   : TreatedShape(FeatureShape(*variant.trunk, options.image_size), options.pooling);
   plan.classes = classes;
-  if (variant.layers != nullptr) {
+  if (dense && variant.layers != nullptr) {
     plan.layers = variant.layers(options, OutputUnits(classes));
   }
   GRAFT_ASSIGN_OR_RETURN(const HeadInfo* head, FindHead(plan.kind));
@@ -108,7 +143,10 @@ absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, c
                                                        int64_t classes) {
   GRAFT_ASSIGN_OR_RETURN(const HeadPlan plan, PlanHead(variant, options, classes));
   GRAFT_ASSIGN_OR_RETURN(const HeadInfo* head, FindHead(plan.kind));
-  return head->describe(plan);
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerInfo> own, head->describe(plan));
+  std::vector<LayerInfo> layers = DescribeTreatment(plan);
+  layers.insert(layers.end(), own.begin(), own.end());
+  return layers;
 }
 
 }  // namespace graft

@@ -22,8 +22,8 @@ struct Variant {
   absl::string_view summary;
   // Runs once per image, frozen; its features are the head's input. Null: the image is.
   const TrunkInfo* trunk;
-  absl::string_view head;  // a row of Heads()
-  // Of a head that is a network; else null.
+  absl::string_view head;  // a row of Heads(), when options.head is dense
+  // Of such a head; else null.
   std::vector<LayerSpec> (*layers)(const TrainingOptions& options, int64_t outputs);
   TrainingOptions defaults;
   // For two classes and the defaults; what the tests hold the head to.
@@ -35,16 +35,13 @@ absl::Span<const Variant> Variants();
 // NOT_FOUND; the message lists the variants that there are.
 absl::StatusOr<const Variant*> FindVariant(absl::string_view name);
 
-// Two classes: one sigmoid unit, the probability of the second. More: one softmax unit each.
-inline int64_t OutputUnits(int64_t classes) { return classes == 2 ? 1 : classes; }
-
 // The options with the preprocessing that `auto` stands for. INVALID_ARGUMENT when an option is out of its range or
 // doesn't fit the variant.
 absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const TrainingOptions& options);
 
 // The head of a variant, without its trunk. Errors as ResolveOptions, of which `options` come, and as HeadInfo's.
 absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions& options, int64_t classes);
-// The table of what that head is made of.
+// The table of what that head is made of, behind what its features go through.
 absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, const TrainingOptions& options,
                                                        int64_t classes);
 

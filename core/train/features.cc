@@ -46,8 +46,8 @@ absl::Status Extract(const std::filesystem::path& path, const std::filesystem::p
 
 }  // namespace
 
-Features::Features(Safetensors file, int64_t count, int64_t dimension, bool cached)
-    : file_(std::move(file)), count_(count), dimension_(dimension), cached_(cached) {
+Features::Features(Safetensors file, int64_t count, Shape shape, bool cached)
+    : file_(std::move(file)), count_(count), shape_(std::move(shape)), cached_(cached) {
   const TensorView& tensor = *file_.Find(kTensor);
   values_ = {reinterpret_cast<const float*>(tensor.data.data()), tensor.data.size() / sizeof(float)};
 }
@@ -73,7 +73,8 @@ absl::StatusOr<std::shared_ptr<const Features>> Features::OpenOrExtract(const st
       return absl::DataLossError(
           absl::StrCat(path.string(), " belongs to another split, other weights or another version of Graft"));
     }
-    return std::shared_ptr<const Features>(new Features(std::move(file), count, dimension, cached));
+    return std::shared_ptr<const Features>(
+        new Features(std::move(file), count, FeatureShape(trunk.info(), options.image_size), cached));
   };
   if (auto opened = open(true); opened.ok()) {
     return opened;

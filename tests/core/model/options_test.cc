@@ -172,7 +172,7 @@ TEST(OptionsTest, EnumsTakeTheirNamesOnly) {
                                            HasSubstr(std::string(field.names.back())))));
     }
   }
-  EXPECT_EQ(enums, 4);
+  EXPECT_EQ(enums, 7);
   EXPECT_EQ(Field("optimizer").values, "rmsprop, sgd, adam, adamw");
   TrainingOptions options;
   options.optimizer = static_cast<OptimizerKind>(99);
