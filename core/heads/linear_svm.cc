@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <mutex>
 #include <utility>
 
+#include "core/base/mutex.h"
 #include "core/base/parallel.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
@@ -33,7 +33,7 @@ class FitProgress {
 
  private:
   absl::Status Report(int64_t solved) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     done_ += solved;
     const auto now = std::chrono::steady_clock::now();
     if (status_.ok() && (solved > 0 || now - last_ > std::chrono::milliseconds(100))) {
@@ -45,11 +45,10 @@ class FitProgress {
 
   const ProgressFn& progress_;
   const int64_t total_;
-  std::mutex mutex_;
-  // Guarded by mutex_.
-  absl::Status status_;
-  int64_t done_ = 0;
-  std::chrono::steady_clock::time_point last_;
+  Mutex mutex_;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  int64_t done_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::chrono::steady_clock::time_point last_ ABSL_GUARDED_BY(mutex_);
 };
 
 class LinearSvmHead : public Head {
