@@ -29,9 +29,12 @@ absl::Status ProgressTracker::Update(const ProgressUpdate& update) {
   progress.unit = std::string(update.unit);
   const double elapsed = SecondsSince(start_);
   if (elapsed > 0 && update.done > 0) {
-    progress.images_per_second = static_cast<double>(update.done) / elapsed;
+    const double rate = static_cast<double>(update.done) / elapsed;
+    if (update.unit == "images" || update.unit == "files") {
+      progress.images_per_second = rate;
+    }
     if (update.total > update.done) {
-      progress.eta_seconds = static_cast<double>(update.total - update.done) / progress.images_per_second;
+      progress.eta_seconds = static_cast<double>(update.total - update.done) / rate;
     }
   }
   sink_.progress(progress);

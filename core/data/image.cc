@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/data/resize.h"
 
 namespace graft {
 namespace {
@@ -253,6 +254,10 @@ absl::string_view InterpolationName(Interpolation interpolation) {
       return "bilinear";
     case Interpolation::kArea:
       return "area";
+    case Interpolation::kBicubic:
+      return "bicubic";
+    case Interpolation::kBox:
+      return "box";
   }
   return "";
 }
@@ -295,10 +300,12 @@ absl::Status DecodeImageTo(absl::Span<const uint8_t> bytes, const ImageInfo& inf
     ApplyOrientation(info.orientation, &image.pixels);
     if (interpolation == Interpolation::kNearest) {
       ResizeNearest(image.pixels, size, out);
+    } else if (IsFilter(interpolation)) {
+      ResizeFiltered(image.pixels.data, image.pixels.cols, image.pixels.rows, image.pixels.step, size, interpolation,
+                     out.data());
     } else {
       cv::Mat resized(size, size, CV_8UC3, out.data());
-      cv::resize(image.pixels, resized, resized.size(), 0, 0,
-                 interpolation == Interpolation::kArea ? cv::INTER_AREA : cv::INTER_LINEAR);
+      cv::resize(image.pixels, resized, resized.size(), 0, 0, cv::INTER_AREA);
     }
     if (image.bgr) {  // here, where there is least of it
       for (size_t i = 0; i + 3 <= out.size(); i += 3) {

@@ -63,13 +63,21 @@ struct RgbImage {
   std::vector<uint8_t> pixels;
 };
 
+// All but kArea are equal to Pillow's filter of that name, byte for byte. Where an image shrinks, all but kNearest take
+// every pixel into account (antialiasing).
 enum class Interpolation {
-  kNearest,   // equal to Pillow's NEAREST
-  kBilinear,  // OpenCV's INTER_LINEAR
-  kArea,      // mean of the covered pixels
+  kNearest,
+  kBilinear,
+  kArea,  // mean of the covered pixels, those at the border by their share: OpenCV's INTER_AREA
+  kBicubic,
+  kBox,  // mean of the pixels whose centres are covered
 };
 
 absl::string_view InterpolationName(Interpolation interpolation);
+
+// Which rule, of decoding and resizing, pixels were made by: changes when other pixels than before are made of the same
+// file. Caches carry it.
+inline constexpr char kPixelRule[] = "2";
 
 // INVALID_ARGUMENT as ProbeImage, or when the decoder finds the data undecodable; RESOURCE_EXHAUSTED without memory.
 // The result's pixels come on top of ImageInfo::decoded_bytes.

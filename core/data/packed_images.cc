@@ -19,6 +19,7 @@ namespace {
 
 constexpr char kTensor[] = "images";
 constexpr char kManifestKey[] = "manifest";
+constexpr char kRuleKey[] = "pixel_rule";
 
 absl::Status Build(const std::filesystem::path& path, const std::filesystem::path& dataset, const Manifest& manifest,
                    int image_size, Interpolation interpolation, int threads, const ProgressFn& progress) {
@@ -26,7 +27,7 @@ absl::Status Build(const std::filesystem::path& path, const std::filesystem::pat
   GRAFT_ASSIGN_OR_RETURN(
       SafetensorsWriter writer,
       SafetensorsWriter::Create(path, {{kTensor, DType::kU8, {total, image_size, image_size, 3}, {}}},
-                                {{kManifestKey, manifest.fingerprint}}));
+                                {{kManifestKey, manifest.fingerprint}, {kRuleKey, kPixelRule}}));
   const size_t image_bytes = static_cast<size_t>(image_size) * static_cast<size_t>(image_size) * 3;
   MemoryBudget memory(kDecodingBytes);
   constexpr int64_t kChunk = 128;  // images in memory at a time
@@ -85,8 +86,8 @@ absl::StatusOr<std::shared_ptr<const PackedImages>> PackedImages::OpenOrBuild(co
   const auto open = [&]() -> absl::StatusOr<std::shared_ptr<const PackedImages>> {
     GRAFT_ASSIGN_OR_RETURN(Safetensors file, Safetensors::OpenSealed(path, Safetensors::Access::kMap));
     GRAFT_RETURN_IF_ERROR(file.Get(kTensor, DType::kU8, {count, image_size, image_size, 3}).status());
-    if (file.Metadata(kManifestKey) != manifest.fingerprint) {
-      return absl::DataLossError(absl::StrCat(path.string(), " belongs to another split"));
+    if (file.Metadata(kManifestKey) != manifest.fingerprint || file.Metadata(kRuleKey) != kPixelRule) {
+      return absl::DataLossError(absl::StrCat(path.string(), " belongs to another split or another version of Graft"));
     }
     return std::shared_ptr<const PackedImages>(new PackedImages(std::move(file), count, image_size));
   };

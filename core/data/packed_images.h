@@ -19,7 +19,7 @@ namespace graft {
 class PackedImages {
  public:
   // Opens <dataset>/cache/images-SIZE-INTERPOLATION.safetensors, or makes it when it isn't there, is damaged or belongs
-  // to another manifest. DATA_LOSS when an image is gone or no longer the one that was split.
+  // to another manifest or pixel rule. DATA_LOSS when an image is gone or no longer the one that was split.
   static absl::StatusOr<std::shared_ptr<const PackedImages>> OpenOrBuild(const std::filesystem::path& dataset,
                                                                          const Manifest& manifest, int image_size,
                                                                          Interpolation interpolation, int threads,

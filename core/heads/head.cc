@@ -5,6 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/heads/dense.h"
+#include "core/heads/knn.h"
+#include "core/heads/linear_svm.h"
 
 namespace graft {
 namespace {
@@ -15,6 +17,8 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {
     {"dense", &MakeDenseHead},
+    {"linear_svm", &MakeLinearSvmHead},
+    {"knn", &MakeKnnHead},
 };
 
 }  // namespace

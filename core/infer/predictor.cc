@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/model/treatment.h"
 #include "core/nn/input_torch.h"
 
 namespace graft {
@@ -59,12 +60,32 @@ int Predictor::image_size() const { return description_.options.image_size; }
 Interpolation Predictor::interpolation() const { return description_.options.interpolation; }
 std::vector<int64_t> Predictor::output_shape() const { return {static_cast<int64_t>(description_.labels.size())}; }
 
+torch::Tensor Predictor::Treated(const torch::Tensor& features) const {
+  const TrainingOptions& options = description_.options;
+  if (!IsTreated(options)) {
+    return features.to(torch::Device(device_));
+  }
+  const Shape grid = FeatureShape(trunk_->info(), options.image_size);
+  const torch::Tensor raw = (features.dim() == 4 ? features.permute({0, 2, 3, 1}) : features).cpu().contiguous();
+  const int64_t dimension = ElementCount(TreatedShape(grid, options.pooling));
+  torch::Tensor treated = torch::empty({raw.size(0), dimension});
+  for (int64_t i = 0; i < raw.size(0); ++i) {
+    TreatFeatures(raw.const_data_ptr<float>() + i * ElementCount(grid), grid, options,
+                  treated.data_ptr<float>() + i * dimension);
+  }
+  return treated.to(torch::Device(device_));
+}
+
 absl::Status Predictor::Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const {
   return CatchExceptions("classifying", [&]() -> absl::Status {
     const c10::InferenceMode inference;
     const torch::Tensor input =
         InputTensor(images, count, image_size(), description_.options.preprocessing, torch::Device(device_));
-    return CopyOut(head_->Predict(trunk_ == nullptr ? input : trunk_->Forward(input, frozen_blocks_)), out);
+    if (trunk_ == nullptr) {
+      return CopyOut(head_->Predict(input), out);
+    }
+    const torch::Tensor made = trunk_->Forward(input, frozen_blocks_);
+    return CopyOut(head_->Predict(runs_on_features() ? Treated(made) : made), out);
   });
 }
 
@@ -72,9 +93,8 @@ absl::Status Predictor::RunOnFeatures(absl::Span<const float> features, int64_t 
   return CatchExceptions("classifying", [&]() -> absl::Status {
     const c10::InferenceMode inference;
     const torch::Tensor input =
-        torch::from_blob(const_cast<float*>(features.data()), {count, static_cast<int64_t>(features.size()) / count})
-            .to(torch::Device(device_));
-    return CopyOut(head_->Predict(input), out);
+        torch::from_blob(const_cast<float*>(features.data()), {count, static_cast<int64_t>(features.size()) / count});
+    return CopyOut(head_->Predict(Treated(input)), out);
   });
 }
 

@@ -42,6 +42,9 @@ class Predictor : public BatchRunner {
   Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk, int frozen_blocks,
             std::unique_ptr<const Head> head);
 
+  // Features as the trunk makes them or as rows, pooled and scaled as the model's options say, on the device.
+  at::Tensor Treated(const at::Tensor& features) const;
+
   const ModelDescription description_;
   const std::string device_;
   const std::shared_ptr<const Trunk> trunk_;

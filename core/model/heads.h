@@ -16,11 +16,14 @@ namespace graft {
 // Everything that a model's head is made from.
 struct HeadPlan {
   absl::string_view kind;  // a row of Heads()
-  Shape input;             // of one image: of itself, or of its features
+  Shape input;             // of one image: of itself, or of its features once they are treated
   int64_t classes = 0;
   std::vector<LayerSpec> layers;  // of a head that is a network
   TrainingOptions options;
 };
+
+// Two classes: one output, the probability or score of the second. More: one each.
+inline int64_t OutputUnits(int64_t classes) { return classes == 2 ? 1 : classes; }
 
 struct HeadInfo {
   absl::string_view kind;

@@ -192,6 +192,18 @@ absl::Span<const OptionField> TrainingOptionFields() {
       Number("threads", &O::threads, {.low = 0, .high = 256}, "Threads of the network; 0: the server's setting."),
       FreeText("device", &O::device, &IsDevice, "auto, cpu or cuda:N", "What the network runs on."),
       Choice("precision", &O::precision, &PrecisionName, "What convolutions and dense layers compute in."),
+      Choice(
+          "head", &O::head, &HeadKindName,
+          "What is trained on a trunk's features: dense layers by gradient descent, a linear support vector machine, "
+          "or nothing (the nearest training images decide)."),
+      Choice("pooling", &O::pooling, &PoolingName,
+             "Of a trunk's features, which form a grid: all numbers, or each channel's mean or maximum over the grid."),
+      Choice("feature_scaling", &O::feature_scaling, &FeatureScalingName,
+             "l2: each image's features are scaled to length one, so that only their direction counts. linear_svm and "
+             "knn need it to do well."),
+      Number("svm_c", &O::svm_c, {.low = 0, .high = 100'000, .low_open = true},
+             "linear_svm: weight of errors on training images against simple weights; larger fits closer."),
+      Number("neighbors", &O::neighbors, {.low = 1, .high = 1000}, "knn: how many nearest training images vote."),
       Number("augment_zoom", &A::zoom, {.low = 0, .high = 1, .high_open = true},
              "Height and width each scaled by 1 - x to 1 + x."),
       Number("augment_rotation", &A::rotation, {.low = 0, .high = 180}, "Turned by up to x degrees, either way."),
@@ -290,6 +302,40 @@ absl::string_view KeepName(Keep keep) {
       return "best_accuracy";
     case Keep::kBestLoss:
       return "best_loss";
+  }
+  return "";
+}
+
+absl::string_view HeadKindName(HeadKind head) {
+  switch (head) {
+    case HeadKind::kDense:
+      return "dense";
+    case HeadKind::kLinearSvm:
+      return "linear_svm";
+    case HeadKind::kKnn:
+      return "knn";
+  }
+  return "";
+}
+
+absl::string_view PoolingName(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kNone:
+      return "none";
+    case Pooling::kAverage:
+      return "average";
+    case Pooling::kMax:
+      return "max";
+  }
+  return "";
+}
+
+absl::string_view FeatureScalingName(FeatureScaling scaling) {
+  switch (scaling) {
+    case FeatureScaling::kNone:
+      return "none";
+    case FeatureScaling::kL2:
+      return "l2";
   }
   return "";
 }

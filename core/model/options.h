@@ -53,6 +53,24 @@ absl::string_view KeepName(Keep keep);
 enum class Precision { kFloat32, kBfloat16 };
 absl::string_view PrecisionName(Precision precision);
 
+// What is trained on a trunk's features; a head's name is that of its row in Heads().
+enum class HeadKind { kDense, kLinearSvm, kKnn };
+absl::string_view HeadKindName(HeadKind head);
+
+// What becomes of a trunk's features, height x width x channels, before a head sees them.
+enum class Pooling {
+  kNone,     // all numbers
+  kAverage,  // each channel's mean over height and width
+  kMax,      // its maximum
+};
+absl::string_view PoolingName(Pooling pooling);
+
+enum class FeatureScaling {
+  kNone,
+  kL2,  // each image's features, after pooling, divided by the square root of the sum of their squares
+};
+absl::string_view FeatureScalingName(FeatureScaling scaling);
+
 // Names of an enum whose values count from 0, in that order. `name` answers "" for what is none of them.
 template <typename Enum>
 std::vector<absl::string_view> EnumNames(absl::string_view (*name)(Enum)) {
@@ -97,6 +115,11 @@ struct TrainingOptions {
   int threads = 0;  // 0: the server's setting
   std::string device = "auto";
   Precision precision = Precision::kFloat32;
+  HeadKind head = HeadKind::kDense;
+  Pooling pooling = Pooling::kNone;
+  FeatureScaling feature_scaling = FeatureScaling::kNone;
+  double svm_c = 1;
+  int neighbors = 15;
   Augmentation augmentation;
 
   // INVALID_ARGUMENT that names the first option that may not have its value, the value and what it may be.

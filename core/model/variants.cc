@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/model/cost.h"
+#include "core/model/treatment.h"
 
 namespace graft {
 namespace {
@@ -52,6 +53,35 @@ std::vector<LayerSpec> DenseHead(const TrainingOptions& options, int64_t outputs
 std::vector<LayerSpec> RegularizedCnn(const TrainingOptions& options, int64_t outputs) {
   std::vector<LayerSpec> layers = SmallCnn({16, 64, 128, 128});
   AddDenseHead(2, options, outputs, &layers);
+  return layers;
+}
+
+// INVALID_ARGUMENT: the first option that is for heads on a trunk's features, and set.
+absl::Status CheckNoFeatures(const Variant& variant, const TrainingOptions& options) {
+  const TrainingOptions none;
+  for (const OptionField& field : TrainingOptionFields()) {
+    if ((field.name == "head" || field.name == "pooling" || field.name == "feature_scaling") &&
+        field.get(options) != field.get(none)) {
+      return InvalidField(absl::StrCat("options.", field.name),
+                          absl::StrCat(OptionText(field.get(options)), " isn't possible with ", variant.name,
+                                       ", which trains on images; use ", OptionText(field.get(none)),
+                                       ", or a variant on features, such as vgg16_features"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What features go through before the head.
+std::vector<LayerInfo> DescribeTreatment(const HeadPlan& plan) {
+  std::vector<LayerInfo> layers;
+  if (plan.options.pooling != Pooling::kNone) {
+    layers.push_back({"pooling",
+                      plan.options.pooling == Pooling::kMax ? "GlobalMaxPooling2D" : "GlobalAveragePooling2D",
+                      plan.input});
+  }
+  if (plan.options.feature_scaling != FeatureScaling::kNone) {
+    layers.push_back({"feature_scaling", "UnitNormalization", plan.input});
+  }
   return layers;
 }
 
@@ -171,7 +201,7 @@ absl::Span<const Variant> Variants() {
        .parameters = 3'706'113,
        .trainable_parameters = 3'706'113},
       {.name = "vgg16_features",
-       .summary = "A dense head on features of VGG16, which run once per image and are cached: quick and accurate.",
+       .summary = "A head on features of VGG16, which run once per image and are cached: quick and accurate.",
        .trunk = vgg16,
        .trunk_use = TrunkUse::kFeatures,
        .head = "dense",
@@ -228,6 +258,22 @@ std::string WhyUnused(const Variant& variant, const TrainingOptions& options, ab
     return used ? std::string() : absl::StrCat("is only for ", what);
   };
   const OptimizerKind optimizer = options.optimizer;
+  if (name == "svm_c") {
+    return only_for(options.head == HeadKind::kLinearSvm, "head=linear_svm");
+  }
+  if (name == "neighbors") {
+    return only_for(options.head == HeadKind::kKnn, "head=knn");
+  }
+  constexpr absl::string_view kOfDescent[] = {"epochs",          "batch_size",      "steps_per_epoch",
+                                              "learning_rate",   "schedule",        "schedule_factor",
+                                              "schedule_epochs", "warmup_epochs",   "keep",
+                                              "patience",        "optimizer",       "rho",
+                                              "epsilon",         "momentum",        "weight_decay",
+                                              "clip_norm",       "label_smoothing", "class_weights",
+                                              "micro_batch",     "dropout",         "dense_units"};
+  if (options.head != HeadKind::kDense && std::count(std::begin(kOfDescent), std::end(kOfDescent), name) > 0) {
+    return "is only for head=dense";
+  }
   if (name == "rho") {
     return only_for(optimizer == OptimizerKind::kRmsprop, "optimizer=rmsprop");
   }
@@ -279,6 +325,9 @@ absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const Tra
                                      " waits for a better epoch, and keep=last calls none better; use "
                                      "keep=best_accuracy or keep=best_loss"));
   }
+  if (variant.trunk_use != TrunkUse::kFeatures) {
+    GRAFT_RETURN_IF_ERROR(CheckNoFeatures(variant, options));
+  }
   TrainingOptions resolved = options;
   resolved.preprocessing = ResolvePreprocessing(options.preprocessing, variant.trunk);
   return resolved;
@@ -287,12 +336,16 @@ absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const Tra
 absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions& options, int64_t classes) {
   HeadPlan plan;
   GRAFT_ASSIGN_OR_RETURN(plan.options, ResolveOptions(variant, options));
-  plan.kind = variant.head;
+  const bool dense = options.head == HeadKind::kDense;
+  plan.kind = dense ? variant.head : HeadKindName(options.head);
   plan.input = {options.image_size, options.image_size, 3};
   plan.classes = classes;
   if (variant.trunk != nullptr) {
     const int frozen = FrozenBlocks(variant, options);
     plan.input = FeatureShape(*variant.trunk, options.image_size, frozen);
+    if (variant.trunk_use == TrunkUse::kFeatures) {
+      plan.input = TreatedShape(plan.input, options.pooling);
+    }
     for (size_t i = static_cast<size_t>(frozen); i < variant.trunk->blocks.size(); ++i) {
       for (LayerSpec layer : variant.trunk->blocks[i].layers) {
         layer.trainable = true;
@@ -302,7 +355,7 @@ absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions&
       }
     }
   }
-  if (variant.layers != nullptr) {
+  if (dense && variant.layers != nullptr) {
     for (LayerSpec& layer : variant.layers(options, OutputUnits(classes))) {
       plan.layers.push_back(std::move(layer));
     }
@@ -317,7 +370,7 @@ absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, c
                                                        int64_t classes) {
   GRAFT_ASSIGN_OR_RETURN(const HeadPlan plan, PlanHead(variant, options, classes));
   GRAFT_ASSIGN_OR_RETURN(const HeadInfo* head, FindHead(plan.kind));
-  std::vector<LayerInfo> all;
+  std::vector<LayerInfo> all = DescribeTreatment(plan);
   if (variant.trunk_use == TrunkUse::kNetwork) {
     std::vector<LayerSpec> frozen;
     for (int i = 0; i < FrozenBlocks(variant, plan.options); ++i) {

@@ -39,8 +39,8 @@ struct Variant {
   absl::string_view summary;
   const TrunkInfo* trunk;  // null: the network's input is the image
   TrunkUse trunk_use;
-  absl::string_view head;  // a row of Heads()
-  // What a network has behind the trunk; null: the head is none.
+  absl::string_view head;  // a row of Heads(), when options.head is dense
+  // What such a network has behind the trunk.
   std::vector<LayerSpec> (*layers)(const TrainingOptions& options, int64_t outputs);
   TrainingOptions reference;
   TrainingOptions recommended;
@@ -54,9 +54,6 @@ struct Variant {
 absl::Span<const Variant> Variants();
 // NOT_FOUND; the message lists the variants that there are.
 absl::StatusOr<const Variant*> FindVariant(absl::string_view name);
-
-// Two classes: one sigmoid unit, the probability of the second. More: one softmax unit each.
-inline int64_t OutputUnits(int64_t classes) { return classes == 2 ? 1 : classes; }
 
 // The options with the preprocessing that `auto` stands for. INVALID_ARGUMENT when an option is out of its range or
 // doesn't fit the variant.
@@ -73,7 +70,8 @@ std::string WhyUnused(const Variant& variant, const TrainingOptions& options, ab
 // What of a variant is trained: all that is behind its trunk's frozen blocks. Errors as ResolveOptions, of which
 // `options` come, and as HeadInfo's.
 absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions& options, int64_t classes);
-// The table of what a variant is made of: where the trunk is a part of the network, its frozen layers too.
+// The table of what a variant is made of: where the trunk is a part of the network, its frozen layers too; of heads on
+// features, what these go through first.
 absl::StatusOr<std::vector<LayerInfo>> DescribeVariant(const Variant& variant, const TrainingOptions& options,
                                                        int64_t classes);
 

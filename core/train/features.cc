@@ -14,6 +14,7 @@ namespace {
 
 constexpr char kTensor[] = "features";
 constexpr char kManifestKey[] = "manifest";
+constexpr char kRuleKey[] = "pixel_rule";
 constexpr char kTrunkKey[] = "trunk_sha256";
 constexpr int64_t kBatch = 32;  // images a pass
 
@@ -26,8 +27,9 @@ absl::Status Extract(const std::filesystem::path& path, const std::filesystem::p
   const int64_t dimension = trunk.dimension(options.image_size);
   GRAFT_ASSIGN_OR_RETURN(
       SafetensorsWriter writer,
-      SafetensorsWriter::Create(path, {{kTensor, DType::kF32, {count, dimension}, {}}},
-                                {{kManifestKey, manifest.fingerprint}, {kTrunkKey, trunk.fingerprint()}}));
+      SafetensorsWriter::Create(
+          path, {{kTensor, DType::kF32, {count, dimension}, {}}},
+          {{kManifestKey, manifest.fingerprint}, {kRuleKey, kPixelRule}, {kTrunkKey, trunk.fingerprint()}}));
   std::vector<float> out(static_cast<size_t>(kBatch * dimension));
   const auto image_bytes = static_cast<size_t>(options.image_size) * static_cast<size_t>(options.image_size) * 3;
   for (int64_t from = 0; from < count; from += kBatch) {
@@ -44,8 +46,8 @@ absl::Status Extract(const std::filesystem::path& path, const std::filesystem::p
 
 }  // namespace
 
-Features::Features(Safetensors file, int64_t count, int64_t dimension, bool cached)
-    : file_(std::move(file)), count_(count), dimension_(dimension), cached_(cached) {
+Features::Features(Safetensors file, int64_t count, Shape shape, bool cached)
+    : file_(std::move(file)), count_(count), shape_(std::move(shape)), cached_(cached) {
   const TensorView& tensor = *file_.Find(kTensor);
   values_ = {reinterpret_cast<const float*>(tensor.data.data()), tensor.data.size() / sizeof(float)};
 }
@@ -66,10 +68,13 @@ absl::StatusOr<std::shared_ptr<const Features>> Features::OpenOrExtract(const st
   const auto open = [&](bool cached) -> absl::StatusOr<std::shared_ptr<const Features>> {
     GRAFT_ASSIGN_OR_RETURN(Safetensors file, Safetensors::OpenSealed(path, Safetensors::Access::kMap));
     GRAFT_RETURN_IF_ERROR(file.Get(kTensor, DType::kF32, {count, dimension}).status());
-    if (file.Metadata(kManifestKey) != manifest.fingerprint || file.Metadata(kTrunkKey) != trunk.fingerprint()) {
-      return absl::DataLossError(absl::StrCat(path.string(), " belongs to another split or other weights"));
+    if (file.Metadata(kManifestKey) != manifest.fingerprint || file.Metadata(kRuleKey) != kPixelRule ||
+        file.Metadata(kTrunkKey) != trunk.fingerprint()) {
+      return absl::DataLossError(
+          absl::StrCat(path.string(), " belongs to another split, other weights or another version of Graft"));
     }
-    return std::shared_ptr<const Features>(new Features(std::move(file), count, dimension, cached));
+    return std::shared_ptr<const Features>(
+        new Features(std::move(file), count, FeatureShape(trunk.info(), options.image_size), cached));
   };
   if (auto opened = open(true); opened.ok()) {
     return opened;

@@ -27,26 +27,28 @@ struct FeatureOptions {
 class Features {
  public:
   // Opens <dataset>/cache/features-TRUNK-PREPROCESSING-SIZE-INTERPOLATION.safetensors, or extracts when it isn't there,
-  // is damaged, or belongs to another manifest or other weights. INVALID_ARGUMENT: preprocessing is kAuto.
+  // is damaged, or belongs to another manifest, pixel rule or weights. INVALID_ARGUMENT: preprocessing is kAuto.
   static absl::StatusOr<std::shared_ptr<const Features>> OpenOrExtract(const std::filesystem::path& dataset,
                                                                        const Manifest& manifest, const Trunk& trunk,
                                                                        const FeatureOptions& options,
                                                                        const ProgressFn& progress);
 
   int64_t size() const { return count_; }
-  int64_t dimension() const { return dimension_; }
+  int64_t dimension() const { return ElementCount(shape_); }
+  // Of one image's: height, width, channels.
+  const Shape& shape() const { return shape_; }
   // size() x dimension() floats; each row height x width x channels.
   absl::Span<const float> values() const { return values_; }
   // They were there already.
   bool cached() const { return cached_; }
 
  private:
-  Features(Safetensors file, int64_t count, int64_t dimension, bool cached);
+  Features(Safetensors file, int64_t count, Shape shape, bool cached);
 
   Safetensors file_;
   absl::Span<const float> values_;
   int64_t count_;
-  int64_t dimension_;
+  Shape shape_;
   bool cached_;
 };
 

@@ -21,9 +21,10 @@ struct StepUpdate {
   double accuracy = 0;
 };
 
-// Anything but OK ends the training, which then returns it. Called from the training thread: must be quick.
+// Anything but OK ends the training, which then returns it. Called one at a time, from the training's threads: must be
+// quick.
 struct TrainHooks {
-  ProgressFn on_progress;  // decoding, features, validation
+  ProgressFn on_progress;  // decoding, features, validation, heads without epochs
   std::function<absl::Status(const StepUpdate&)> on_step;
   std::function<absl::Status(const EpochMetrics&)> on_epoch;
   // Something that the user should know, and that ends nothing. May be empty.

@@ -4,6 +4,7 @@
 
 #include "core/base/parallel.h"
 #include "core/data/augment.h"
+#include "core/model/treatment.h"
 #include "core/nn/input_torch.h"
 #include "core/train/meter.h"
 
@@ -43,23 +44,24 @@ class ImageInputs : public Inputs {
 
 class FeatureInputs : public Inputs {
  public:
-  FeatureInputs(std::shared_ptr<const Features> features, const torch::Device& device)
-      : features_(std::move(features)), device_(device) {}
+  FeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options)
+      : features_(std::move(features)), options_(options), device_(options.device) {}
 
-  // Copies and nothing more: LibTorch's index_select would start a pool of threads for each thread that calls it.
+  // Without LibTorch's operators, which would start a pool of threads for each thread that calls them.
   torch::Tensor Gather(absl::Span<const int64_t> rows, int /*epoch*/) const override {
-    const int64_t dimension = features_->dimension();
+    const int64_t dimension = ElementCount(TreatedShape(features_->shape(), options_.pooling));
     torch::Tensor x = torch::empty({static_cast<int64_t>(rows.size()), dimension});
     float* out = x.data_ptr<float>();
     for (const int64_t row : rows) {
-      const float* const values = features_->values().data() + row * dimension;
-      out = std::copy(values, values + dimension, out);
+      TreatFeatures(features_->values().data() + row * features_->dimension(), features_->shape(), options_, out);
+      out += dimension;
     }
     return x.to(device_);
   }
 
  private:
   const std::shared_ptr<const Features> features_;
+  const TrainingOptions options_;
   const torch::Device device_;
 };
 
@@ -70,7 +72,7 @@ std::unique_ptr<Inputs> MakeImageInputs(std::shared_ptr<const PackedImages> imag
 }
 
 std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options) {
-  return std::make_unique<FeatureInputs>(std::move(features), torch::Device(options.device));
+  return std::make_unique<FeatureInputs>(std::move(features), options);
 }
 
 torch::Tensor Examples::Labels(absl::Span<const int64_t> rows) const {

@@ -24,13 +24,14 @@ namespace graft {
 class Inputs {
  public:
   virtual ~Inputs() = default;
-  // Images: N x 3 x side x side, prepared, in channels_last memory; features: N x dimension. The same arguments give
-  // the same tensor. Called from one thread at a time, not always the same one. epoch: 0 where nothing is to be
-  // augmented.
+  // Images: N x 3 x side x side, prepared, in channels_last memory; features, pooled and scaled: N x numbers. The same
+  // arguments give the same tensor. Called from one thread at a time, not always the same one. epoch: 0 where nothing
+  // is to be augmented.
   virtual torch::Tensor Gather(absl::Span<const int64_t> rows, int epoch) const = 0;
 };
 
-// Of the options: augmentation and its seed, preprocessing (resolved), device (resolved) and threads.
+// Of the options: augmentation and its seed, preprocessing (resolved), device (resolved) and threads; of features,
+// device, pooling and feature_scaling.
 std::unique_ptr<Inputs> MakeImageInputs(std::shared_ptr<const PackedImages> images, const TrainingOptions& options);
 std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options);
 

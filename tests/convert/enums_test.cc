@@ -41,6 +41,8 @@ TEST(EnumsTest, EveryValueIsOneOfCores) {
 TEST(EnumsTest, ValuesKeepTheirMeaning) {
   EXPECT_EQ(*FromProto(v1::PREPROCESSING_CAFFE), Preprocessing::kCaffe);
   EXPECT_EQ(*FromProto(v1::INTERPOLATION_AREA), Interpolation::kArea);
+  EXPECT_EQ(*FromProto(v1::INTERPOLATION_BICUBIC), Interpolation::kBicubic);
+  EXPECT_EQ(*FromProto(v1::INTERPOLATION_BOX), Interpolation::kBox);
   EXPECT_EQ(*FromProto(v1::PART_VALIDATION), Part::kValidation);
   EXPECT_EQ(*FromProto(v1::LABEL_RULE_FOLDER), LabelRule::kFolder);
   EXPECT_TRUE(*FromProto(v1::COPY_MODE_HARD_LINK));

@@ -109,6 +109,125 @@ TEST(HeadTest, EveryHeadLearnsSavesLoadsAndPredictsTheSame) {
   }
 }
 
+// Rows of chosen labels, all in the training part.
+Examples Labelled(const std::vector<int64_t>& labels, int64_t classes) {
+  Examples examples;
+  examples.inputs = std::make_unique<MadeFeatures>(classes);
+  examples.labels = labels;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    examples.train.push_back(static_cast<int64_t>(i));
+  }
+  return examples;
+}
+
+constexpr absl::string_view kWithoutEpochs[] = {"linear_svm", "knn"};
+
+TEST(HeadTest, AClassThatIsAbsentOrAloneIsNoReasonToFail) {
+  for (const absl::string_view kind : kWithoutEpochs) {
+    for (const int64_t classes : {2, 4}) {
+      // Classes 0 and 1 (of two: 0 alone), one image of class 2 where there is one, none of class 3.
+      std::vector<int64_t> labels;
+      for (int64_t i = 0; i < 40; ++i) {
+        labels.push_back(classes == 2 ? 0 : i % classes % 2);
+      }
+      if (classes == 4) {
+        labels[2] = 2;
+      }
+      SCOPED_TRACE(absl::StrCat(kind, ", ", classes, " classes"));
+      ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, classes), "cpu"));
+      ASSERT_THAT(head->Fit(Labelled(labels, classes), QuietHooks()), IsOk());
+      const torch::Tensor found = head->Predict(MadeFeatures(classes).rows());
+      EXPECT_TRUE(torch::isfinite(found).all().item<bool>());
+      EXPECT_LT((found.sum(1) - 1).abs().max().item<float>(), 1e-5);
+      EXPECT_LT(found.select(1, classes - 1).max().item<float>(), 0.25) << "of the class that isn't there";
+      EXPECT_GT(found.min().item<float>(), 0);
+    }
+  }
+}
+
+TEST(HeadTest, WithoutTrainingImagesThereIsNothingToLearnFrom) {
+  for (const absl::string_view kind : kWithoutEpochs) {
+    ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, 2), "cpu"));
+    EXPECT_THAT(head->Fit(Labelled({}, 2), QuietHooks()),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("training part is empty")));
+  }
+}
+
+TEST(HeadTest, HeadsWithoutEpochsSayWhatTheyDoAndStopWhenTold) {
+  for (const absl::string_view kind : kWithoutEpochs) {
+    SCOPED_TRACE(std::string(kind));
+    std::vector<std::string> seen;
+    std::string stop_at;
+    TrainHooks hooks = QuietHooks();
+    hooks.on_progress = [&](const ProgressUpdate& update) {
+      EXPECT_LE(update.done, update.total);
+      if (seen.empty() || seen.back() != update.phase) {
+        seen.emplace_back(update.phase);
+      }
+      return update.phase == stop_at ? absl::CancelledError("enough") : absl::OkStatus();
+    };
+    std::vector<int64_t> labels;
+    for (int64_t i = 0; i < 60; ++i) {
+      labels.push_back(i % 2);
+    }
+    ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, 2), "cpu"));
+    ASSERT_OK_AND_ASSIGN(const auto history, head->Fit(Labelled(labels, 2), hooks));
+    EXPECT_TRUE(history.empty());
+    const std::vector<std::string> phases = seen;
+    EXPECT_EQ(phases.front(), "gather");
+    EXPECT_EQ(phases.back(), kind == "knn" ? "gather" : "train");
+    for (const std::string& phase : phases) {
+      stop_at = phase;
+      EXPECT_THAT(head->Fit(Labelled(labels, 2), hooks), StatusIs(absl::StatusCode::kCancelled, "enough"));
+    }
+  }
+}
+
+TEST(HeadTest, NeighborsVoteAndNoClassIsCertainOrImpossible) {
+  HeadPlan plan = PlanFor("knn", 3);
+  plan.options.neighbors = 4;
+  ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(plan, "cpu"));
+  const std::vector<int64_t> labels = {0, 1, 2, 0, 1, 2, 0, 1, 2, 1};  // the last lies among class 0
+  ASSERT_THAT(head->Fit(Labelled(labels, 3), QuietHooks()), IsOk());
+  const torch::Tensor found = head->Predict(MadeFeatures(3).rows().slice(0, 0, 1));
+  EXPECT_NEAR(found[0][0].item<float>(), (3 + 1.0 / 3) / 5, 1e-6);
+  EXPECT_NEAR(found[0][1].item<float>(), (1 + 1.0 / 3) / 5, 1e-6);
+  EXPECT_NEAR(found[0][2].item<float>(), (0 + 1.0 / 3) / 5, 1e-6);
+}
+
+TEST(HeadTest, MoreNeighborsThanImagesAreAllOfThem) {
+  HeadPlan plan = PlanFor("knn", 2);
+  plan.options.neighbors = 1000;
+  ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(plan, "cpu"));
+  ASSERT_THAT(head->Fit(Labelled({0, 1, 0}, 2), QuietHooks()), IsOk());
+  const torch::Tensor found = head->Predict(MadeFeatures(2).rows());
+  EXPECT_LT((found.select(1, 0) - 2.5 / 4).abs().max().item<float>(), 1e-6);
+}
+
+TEST(HeadTest, AFileOfAnotherHeadOrShapeIsRefused) {
+  const testing::TempDir dir;
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < 40; ++i) {
+    labels.push_back(i % 3);
+  }
+  for (const absl::string_view kind : kWithoutEpochs) {
+    ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, 3), "cpu"));
+    ASSERT_THAT(head->Fit(Labelled(labels, 3), QuietHooks()), IsOk());
+    ASSERT_THAT(head->Save(dir / std::string(kind)), IsOk());
+  }
+  HeadPlan other = PlanFor("linear_svm", 3);
+  other.input = {7};
+  HeadPlan fewer = PlanFor("knn", 2);
+  for (const auto& [plan, file] : {std::pair{PlanFor("linear_svm", 3), "knn"},
+                                   {PlanFor("knn", 3), "linear_svm"},
+                                   {PlanFor("dense", 3), "knn"},
+                                   {other, "linear_svm"},
+                                   {fewer, "knn"}}) {
+    ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(plan, "cpu"));
+    EXPECT_THAT(head->Load(dir / file), StatusIs(absl::StatusCode::kDataLoss, _)) << plan.kind << " from " << file;
+  }
+}
+
 TEST(HeadTest, AKindThatNobodyComputesIsSaidSo) {
   HeadPlan plan = PlanFor("dense", 2);
   plan.kind = "perceptron";

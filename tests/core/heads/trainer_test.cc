@@ -4,10 +4,12 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/failpoint.h"
 #include "core/base/safetensors.h"
+#include "core/data/packed_images.h"
 #include "core/infer/evaluate.h"
 #include "core/infer/predictor.h"
 #include "core/kernels/conv3x3.h"
 #include "core/nn/runtime.h"
+#include "core/train/features.h"
 #include "tests/testing/files.h"
 #include "tests/testing/pictures.h"
 
@@ -123,6 +125,58 @@ TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
     ASSERT_THAT(Train(again, QuietHooks()), IsOk());
     EXPECT_EQ(testing::ReadBytes(WeightsFile(again.out)), testing::ReadBytes(WeightsFile(request.out)));
   }
+}
+
+// On the features of one extraction: what is trained on rows as they are gathered is what predicts from features and
+// from images alike.
+TEST_F(TrainerTest, EveryHeadAndTreatmentLearnsSavesLoadsAndServesTheSame) {
+  MakeDataset({"blue", "green", "red"}, 24);
+  int extractions = 0;
+  TrainHooks hooks = QuietHooks();
+  hooks.on_progress = [&](const ProgressUpdate& update) {
+    extractions += update.phase == "features" ? 1 : 0;
+    return absl::OkStatus();
+  };
+  TrainRequest request = Request("vgg16_features", "head");
+  request.options.image_size = 64;  // a grid of 2x2
+  request.options.epochs = 8;
+  request.options.dense_units = 64;
+  request.options.neighbors = 5;
+  for (const HeadKind head : {HeadKind::kDense, HeadKind::kLinearSvm, HeadKind::kKnn}) {
+    for (const Pooling pooling : {Pooling::kNone, Pooling::kAverage, Pooling::kMax}) {
+      SCOPED_TRACE(absl::StrCat(HeadKindName(head), ", ", PoolingName(pooling)));
+      request.options.head = head;
+      request.options.pooling = pooling;
+      request.options.feature_scaling = pooling == Pooling::kMax ? FeatureScaling::kNone : FeatureScaling::kL2;
+      request.options.learning_rate = request.options.feature_scaling == FeatureScaling::kL2 ? 3e-3 : 1e-4;
+      ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, hooks));
+      EXPECT_EQ(outcome.history.empty(), head != HeadKind::kDense);
+      ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
+      ASSERT_OK_AND_ASSIGN(const EvaluationReport report,
+                           EvaluateModel(*predictor, dataset(), manifest_, Part::kTest, 2, &Nothing));
+      EXPECT_GT(report.accuracy, 0.8);
+      EXPECT_GT(report.log_loss, 0);
+
+      ASSERT_OK_AND_ASSIGN(const auto images,
+                           PackedImages::OpenOrBuild(dataset(), manifest_, request.options.image_size,
+                                                     request.options.interpolation, 1, &Nothing));
+      ASSERT_OK_AND_ASSIGN(
+          const auto features,
+          Features::OpenOrExtract(
+              dataset(), manifest_, *predictor->trunk(),
+              {outcome.options.preprocessing, outcome.options.interpolation, outcome.options.image_size, 1}, &Nothing));
+      std::vector<float> from_image(3);
+      std::vector<float> from_features(3);
+      ASSERT_THAT(predictor->Run(images->image(0), 1, absl::MakeSpan(from_image)), IsOk());
+      ASSERT_THAT(predictor->RunOnFeatures(features->values().first(static_cast<size_t>(features->dimension())), 1,
+                                           absl::MakeSpan(from_features)),
+                  IsOk());
+      for (size_t c = 0; c < from_image.size(); ++c) {
+        EXPECT_NEAR(from_image[c], from_features[c], 1e-3);
+      }
+    }
+  }
+  EXPECT_EQ(extractions, 3) << "72 images in batches of 32, once";
 }
 
 TEST_F(TrainerTest, MoreThanTwoClassesEndInSoftmax) {

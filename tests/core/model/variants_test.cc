@@ -118,6 +118,72 @@ TEST(VariantsTest, OptionsThatChangeNothingAreTold) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.patience")));
 }
 
+TEST(VariantsTest, HeadsFollowTheOptionAndTheirInputThePooling) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("vgg16_features"));
+  for (const auto& [pooling, numbers] :
+       {std::pair{Pooling::kNone, 4 * 4 * 512}, {Pooling::kAverage, 512}, {Pooling::kMax, 512}}) {
+    for (const int64_t classes : {2, 5}) {
+      SCOPED_TRACE(absl::StrCat(PoolingName(pooling), ", ", classes, " classes"));
+      const int64_t outputs = OutputUnits(classes);
+      TrainingOptions options = variant->reference;
+      options.pooling = pooling;
+      const auto parameters = [&](HeadKind head) {
+        options.head = head;
+        const auto layers = DescribeVariant(*variant, options, classes);
+        EXPECT_THAT(layers, IsOk());
+        const auto plan = PlanHead(*variant, options, classes);
+        EXPECT_THAT(plan, IsOk());
+        EXPECT_EQ(plan->kind, HeadKindName(head));
+        EXPECT_EQ(ElementCount(plan->input), numbers);
+        EXPECT_EQ(plan->layers.empty(), head != HeadKind::kDense);
+        return Parameters(*layers, false);
+      };
+      EXPECT_EQ(parameters(HeadKind::kDense), (numbers + 1) * 512 + 513 * 512 + 513 * outputs);
+      EXPECT_EQ(parameters(HeadKind::kLinearSvm), (numbers + 1) * outputs + 2 * outputs);
+      EXPECT_EQ(parameters(HeadKind::kKnn), 0);
+    }
+  }
+}
+
+TEST(VariantsTest, TheTableShowsWhatFeaturesGoThrough) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("vgg16_features"));
+  TrainingOptions options = variant->reference;
+  options.image_size = 224;
+  options.pooling = Pooling::kAverage;
+  options.feature_scaling = FeatureScaling::kL2;
+  options.head = HeadKind::kLinearSvm;
+  ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, options, 2));
+  std::vector<std::string> types;
+  for (const LayerInfo& layer : layers) {
+    types.push_back(layer.type + " " + ShapeText(layer.output_shape) + " " + std::to_string(layer.parameters));
+  }
+  EXPECT_THAT(types, ::testing::ElementsAre("GlobalAveragePooling2D 512 0", "UnitNormalization 512 0",
+                                            "LinearSVM 1 513", "Sigmoid 1 2"));
+}
+
+TEST(VariantsTest, EveryHeadOfTheOptionIsInTheTable) {
+  for (const absl::string_view name : EnumNames(&HeadKindName)) {
+    EXPECT_THAT(FindHead(name), IsOk());
+  }
+}
+
+TEST(VariantsTest, OptionsOfFeaturesNeedFeatures) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("basic_cnn"));
+  for (const auto& [name, value] :
+       {std::pair{"head", "knn"}, {"head", "linear_svm"}, {"pooling", "average"}, {"feature_scaling", "l2"}}) {
+    TrainingOptions options = variant->reference;
+    for (const OptionField& field : TrainingOptionFields()) {
+      if (field.name == name) {
+        ASSERT_THAT(field.set(std::string(value), &options), IsOk());
+      }
+    }
+    EXPECT_THAT(ResolveOptions(*variant, options),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(absl::StrCat("options.", name, ": ", value, " isn't possible with basic_cnn")),
+                               HasSubstr("vgg16_features"))));
+  }
+}
+
 TEST(VariantsTest, UnknownNamesListTheKnownOnes) {
   EXPECT_THAT(FindVariant("vgg19"),
               StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("vgg19"), HasSubstr("basic_cnn"))));
