@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numbers>
 #include <utility>
 
@@ -205,6 +206,35 @@ void Canvas::StrokeCircle(Point center, double radius, const LineStyle& style) {
     cairo_arc(impl_->context, center.x, center.y, radius, 0, 2 * std::numbers::pi);
     impl_->Stroke(style);
   }
+}
+
+void Canvas::Picture(const Rect& rect, absl::Span<const uint8_t> rgb, int width, int height) {
+  if (width < 1 || height < 1 || rgb.size() != static_cast<size_t>(width) * static_cast<size_t>(height) * 3 ||
+      !IsFinite({rect.x, rect.y}) || !IsFinite({rect.right(), rect.bottom()})) {
+    return;
+  }
+  cairo_surface_t* picture = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+  cairo_surface_flush(picture);
+  if (unsigned char* pixels = cairo_image_surface_get_data(picture)) {
+    const auto stride = static_cast<size_t>(cairo_image_surface_get_stride(picture));
+    for (size_t i = 0; i < rgb.size() / 3; ++i) {
+      const auto column = i % static_cast<size_t>(width);
+      const uint32_t pixel = uint32_t{rgb[i * 3]} << 16 | uint32_t{rgb[i * 3 + 1]} << 8 | rgb[i * 3 + 2];
+      std::memcpy(pixels + i / static_cast<size_t>(width) * stride + column * sizeof(pixel), &pixel, sizeof(pixel));
+    }
+    cairo_surface_mark_dirty(picture);
+  }
+  cairo_t* context = impl_->context;
+  cairo_save(context);
+  cairo_translate(context, rect.x, rect.y);
+  cairo_scale(context, rect.width / width, rect.height / height);
+  cairo_set_source_surface(context, picture, 0, 0);
+  cairo_pattern_set_extend(cairo_get_source(context), CAIRO_EXTEND_PAD);  // no white fringe at the edges
+  cairo_pattern_set_filter(cairo_get_source(context), CAIRO_FILTER_GOOD);
+  cairo_rectangle(context, 0, 0, width, height);
+  cairo_fill(context);
+  cairo_restore(context);
+  cairo_surface_destroy(picture);
 }
 
 void Canvas::Text(Point anchor, absl::string_view text, const TextStyle& style) {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace graft {
 
@@ -74,6 +75,9 @@ class Canvas {
   void StrokeRectangle(const Rect& rect, const LineStyle& style);
   void FillCircle(Point center, double radius, const Color& color);
   void StrokeCircle(Point center, double radius, const LineStyle& style);
+
+  // width x height pixels of RGB, row-major, stretched over `rect` and smoothed; nothing when the sizes don't fit.
+  void Picture(const Rect& rect, absl::Span<const uint8_t> rgb, int width, int height);
 
   void Text(Point anchor, absl::string_view text, const TextStyle& style);
   double TextWidth(absl::string_view text, double size, bool bold = false) const;
