@@ -52,7 +52,8 @@ absl::StatusOr<std::vector<Contender>> FindScores(const Deps& deps, const std::v
                                                   const std::string& dataset, Part part) {
   // The data set as it is now, or, where it has gone, as the first model met it.
   std::string fingerprint;
-  if (const absl::StatusOr<DatasetInfo> info = deps.data->GetDataset(dataset); info.ok()) {
+  const absl::StatusOr<DatasetInfo> info = deps.data->GetDataset(dataset);
+  if (info.ok()) {
     fingerprint = info->fingerprint;
   } else if (!absl::IsNotFound(info.status())) {
     return info.status();
@@ -79,6 +80,9 @@ absl::StatusOr<std::vector<Contender>> FindScores(const Deps& deps, const std::v
       continue;
     }
     contenders.push_back({std::move(entry), *std::move(scores)});
+  }
+  if (fingerprint.empty() && !info.ok()) {
+    return info.status();  // neither there nor known from any evaluation
   }
   if (!missing.empty()) {
     constexpr size_t kShown = 5;

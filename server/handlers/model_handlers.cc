@@ -65,6 +65,9 @@ absl::Status ListModels(const Deps& deps, const Call&, const v1::ListModelsReque
     }
     for (v1::EvaluateResult& evaluation : *model.mutable_evaluations()) {
       evaluation.mutable_report()->clear_confusion();
+      if (evaluation.report().has_calibration()) {
+        evaluation.mutable_report()->mutable_calibration()->clear_bins();
+      }
     }
   }
   return absl::OkStatus();

@@ -505,7 +505,7 @@ TEST(ReliabilityDiagramTest, WithoutCalibrationOrWithNonsenseIsRefused) {
 }
 
 Mistake ColoredMistake(int width, int height, uint8_t blue) {
-  Mistake mistake{.file = "cat.1.jpg", .truth = "cat", .predicted = "dog", .probability = 0.9};
+  Mistake mistake{.file = "cat.1.jpg", .truth = "cat", .predicted = "dog", .probability = 0.9, .pixels = {}};
   mistake.width = width;
   mistake.height = height;
   for (int i = 0; i < width * height; ++i) {
@@ -527,7 +527,8 @@ TEST(MistakeSheetTest, PhotographsKeepTheirShapeAndColour) {
 TEST(MistakeSheetTest, NoneOneAndAllAreDrawnMoreAreRefused) {
   EXPECT_THAT(MistakeSheet("pets", {}, 0, 50), IsOk());
   std::vector<Mistake> mistakes(kMostMistakes, ColoredMistake(3, 400, 90));
-  mistakes[1] = Mistake{.file = std::string(100000, 'f'), .truth = std::string(100000, 't'), .predicted = "\xff"};
+  mistakes[1] =
+      Mistake{.file = std::string(100000, 'f'), .truth = std::string(100000, 't'), .predicted = "\xff", .pixels = {}};
   ASSERT_OK_AND_ASSIGN(const std::string png, MistakeSheet("pets", mistakes, 1000, 5000));
   EXPECT_EQ(Decode(png).cols, 1724);
   mistakes.push_back(mistakes[0]);

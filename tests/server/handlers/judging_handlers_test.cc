@@ -1,6 +1,8 @@
 // Comparing models, and a model's report.
+#include <algorithm>
 #include <map>
 
+#include "core/base/text.h"
 #include "server/handlers/report_page.h"
 #include "tests/server/handlers/fixture.h"
 
@@ -141,6 +143,9 @@ TEST_F(JudgingHandlersTest, OneThatWasNotEvaluatedThereIsNamedWithTheCommand) {
   EXPECT_THAT(Compare(Of({{"a", 1}, {"b", 0}})),
               StatusIs(StatusCode::kFailedPrecondition, AllOf(HasSubstr("a@1 (its"), Not(HasSubstr("b@3")))));
   v1::CompareModelsRequest request = Of({{"a", 1}});
+  request.set_dataset("none");
+  EXPECT_THAT(Compare(request), StatusIs(StatusCode::kNotFound, HasSubstr("'none'")));
+  request.set_dataset("");
   request.set_part(v1::PART_VALIDATION);
   EXPECT_THAT(Compare(request), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("--split validation")));
   request = Of({{"a", 1}});
