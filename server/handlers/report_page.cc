@@ -46,9 +46,9 @@ th { color: var(--muted); font-weight: 600; }
 .sum td { font-weight: 600; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 16px;
   align-items: start; margin: 16px 0; }
-figure { margin: 0; }
+figure { margin: 0; min-width: 0; }
 .wide { grid-column: 1 / -1; }
-img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #fff; border: 1px solid var(--line);
+img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: 8px; }
 summary { cursor: pointer; color: var(--muted); padding: 4px 0; }
 @media print { details > :not(summary) { display: block; } h2 { break-after: avoid; } }
