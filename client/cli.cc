@@ -15,8 +15,9 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   cli.out_fd = out_fd;
   CommandLine line(&cli);
   // In the order that --help shows.
-  for (const auto add : {AddServerCommands, AddDatasetCommands, AddVariantCommands, AddTrainingCommands, AddJobCommands,
-                         AddModelCommands, AddPredictionCommands, AddCompletionCommand}) {
+  for (const auto add :
+       {AddServerCommands, AddDatasetCommands, AddVariantCommands, AddTrainingCommands, AddCompareCommand,
+        AddJobCommands, AddModelCommands, AddPredictionCommands, AddCompletionCommand}) {
     add(line);
   }
   int status = kOk;

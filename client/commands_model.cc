@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -273,15 +274,19 @@ class Download {
   std::vector<std::string> files_;
 };
 
-int ModelDownload(const Cli& cli, const DownloadArguments& arguments) {
+// Writes the files that a call sends, and says which.
+template <typename Request>
+int Fetch(const Cli& cli, const DownloadArguments& arguments,
+          std::unique_ptr<grpc::ClientReader<v1::DownloadModelResponse>> (v1::ModelService::Stub::*method)(
+              grpc::ClientContext*, const Request&)) {
   const absl::StatusOr<v1::ModelRef> ref = ParseModel(arguments.model);
   if (!ref.ok()) {
     return cli.FailUsage(ref.status());
   }
   grpc::ClientContext context;
-  v1::DownloadModelRequest request;
+  Request request;
   *request.mutable_model() = *ref;
-  const auto stream = cli.models->DownloadModel(&context, request);
+  const auto stream = (cli.models.get()->*method)(&context, request);
   Download download(arguments.out);
   v1::DownloadModelResponse piece;
   absl::Status local;
@@ -307,6 +312,14 @@ int ModelDownload(const Cli& cli, const DownloadArguments& arguments) {
     *cli.out << Printable(path) << "\n";
   }
   return kOk;
+}
+
+int ModelDownload(const Cli& cli, const DownloadArguments& arguments) {
+  return Fetch(cli, arguments, &v1::ModelService::Stub::DownloadModel);
+}
+
+int ModelReport(const Cli& cli, const DownloadArguments& arguments) {
+  return Fetch(cli, arguments, &v1::ModelService::Stub::ReportModel);
 }
 
 }  // namespace
@@ -343,6 +356,12 @@ void AddModelCommands(CommandLine& line) {
                       "  graft model download pets --out pets-model", ModelDownload);
   line.Complete(download->add_option("MODEL", downloaded->model, kModelHelp)->required(), ModelRefs);
   download->add_option("--out", downloaded->out, "A folder")->required();
+
+  const auto [report, reported] =
+      line.AddCommand(group, "report", "Fetch all that is known of a version: report.html, pictures, JSON, CSV",
+                      "  graft model report pets --out pets-report", ModelReport);
+  line.Complete(report->add_option("MODEL", reported->model, kModelHelp)->required(), ModelRefs);
+  report->add_option("--out", reported->out, "A folder")->required();
 }
 
 }  // namespace graft

@@ -1,4 +1,4 @@
-// How numbers, times and tables look to a person.
+// How tables and reports look to a person; numbers and times are in core/base/readable.h.
 #ifndef GRAFT_CLIENT_FORMAT_H_
 #define GRAFT_CLIENT_FORMAT_H_
 
@@ -6,18 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "core/base/readable.h"
 #include "graft/v1/models.pb.h"
 
 namespace graft {
-
-// 19,024,513.
-std::string Thousands(int64_t number);
-// 17.8 MB.
-std::string Bytes(int64_t bytes);
-// 0.4s, 12s, 3m 05s, 2h 07m.
-std::string Duration(double seconds);
-// 2026-11-24 09:39:38, UTC.
-std::string Time(int64_t unix_seconds);
 
 // Columns that a text takes on a terminal: code points of its UTF-8.
 size_t Columns(const std::string& text);

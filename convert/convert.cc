@@ -99,6 +99,23 @@ v1::EvaluationReport ToProto(const EvaluationReport& report) {
     out.set_roc_auc(*report.roc_auc);
   }
   out.set_log_loss(report.log_loss);
+  out.set_accuracy_low(report.accuracy_interval.low);
+  out.set_accuracy_high(report.accuracy_interval.high);
+  if (report.average_precision.has_value()) {
+    out.set_average_precision(*report.average_precision);
+  }
+  if (report.calibration.has_value()) {
+    out.mutable_calibration()->set_expected_error(report.calibration->expected_error);
+    out.mutable_calibration()->set_brier(report.calibration->brier);
+    for (const ReliabilityBin& bin : report.calibration->bins) {
+      v1::ReliabilityBin* to = out.mutable_calibration()->add_bins();
+      to->set_low(bin.low);
+      to->set_high(bin.high);
+      to->set_images(bin.images);
+      to->set_confidence(bin.confidence);
+      to->set_accuracy(bin.accuracy);
+    }
+  }
   return out;
 }
 
@@ -160,6 +177,9 @@ v1::EvaluateResult ToProto(const Evaluation& evaluation) {
   out.set_dataset(evaluation.dataset);
   out.set_part(ToProto(evaluation.part));
   *out.mutable_report() = ToProto(evaluation.report);
+  out.set_dataset_fingerprint(evaluation.dataset_fingerprint);
+  out.set_milliseconds_per_image(evaluation.milliseconds_per_image);
+  out.set_threads(evaluation.threads);
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
+#include "core/model/classes.h"
 #include "core/model/variants.h"
 #include "core/store/evaluation.h"
 #include "jobs/checks.h"
@@ -31,7 +32,18 @@ class EvaluateJob : public JobKind {
     GRAFT_ASSIGN_OR_RETURN(const ModelDescription model, context.data->GetModel({spec.model, spec.version, ""}));
     spec.dataset = evaluate.dataset().empty() ? model.dataset : evaluate.dataset();
     GRAFT_ASSIGN_OR_RETURN(spec.part, FromProto(evaluate.part()));
-    GRAFT_RETURN_IF_ERROR(FindDataset(context, spec.dataset).status());
+    GRAFT_ASSIGN_OR_RETURN(const DatasetInfo dataset, FindDataset(context, spec.dataset));
+    std::vector<std::string> labels;
+    int64_t images = 0;
+    for (const DatasetInfo::Class& of : dataset.classes) {
+      labels.push_back(of.label);
+      images += spec.part == Part::kTrain ? of.train : spec.part == Part::kValidation ? of.validation : of.test;
+    }
+    GRAFT_RETURN_IF_ERROR(CheckSameClasses(labels, model.labels));
+    if (images == 0) {
+      return InvalidField(
+          "part", absl::StrCat("'", spec.dataset, "' has no ", PartName(spec.part), " images; evaluate another part"));
+    }
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(model.variant));
     if (variant->trunk != nullptr) {
       GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(context.weights_dir, variant->trunk->name));

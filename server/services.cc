@@ -119,6 +119,13 @@ class ModelServiceImpl : public ServiceBase<v1::ModelService> {
         *runtime_, context, "DownloadModel", OpenCalls::Kind::kBulk, *request,
         [this, request](const Call& call) { return graft::DownloadModel(*deps_, call, *request); });
   }
+  GRAFT_UNARY(CompareModels, CompareModelsRequest, CompareModelsResponse)
+  grpc::ServerWriteReactor<v1::DownloadModelResponse>* ReportModel(Context* context,
+                                                                   const v1::ReportModelRequest* request) override {
+    return PullStream<v1::DownloadModelResponse>::Start(
+        *runtime_, context, "ReportModel", OpenCalls::Kind::kBulk, *request,
+        [this, request](const Call& call) { return graft::ReportModel(*deps_, call, *request); });
+  }
 };
 
 class PredictionServiceImpl : public ServiceBase<v1::PredictionService> {

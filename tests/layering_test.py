@@ -30,7 +30,8 @@ RULES = {
     "convert": (["core/base", "core/data", "core/eval", "core/model", "core/store", "convert"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
     "jobs": (["core", "convert", "jobs"], f"{TORCH}|grpcpp/|opencv2/|cairo"),
     "server": (
-        ["core/base", "core/data", "core/infer", "core/kernels", "core/model", "core/nn", "core/store", "core/viz", "convert", "jobs", "server"],
+        ["core/base", "core/data", "core/eval", "core/infer", "core/kernels", "core/model", "core/nn", "core/store", "core/viz"]
+        + ["convert", "jobs", "server"],
         f"{TORCH}|opencv2/|cairo",
     ),
     "worker": (["core", "convert", "jobs", "worker"], f"{TORCH}|opencv2/|cairo"),

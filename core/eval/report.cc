@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "core/eval/predictions.h"
 
 namespace graft {
 namespace {
@@ -65,13 +66,6 @@ absl::Status CheckInput(absl::Span<const int> truth, absl::Span<const float> pro
   return absl::OkStatus();
 }
 
-int Predict(absl::Span<const float> row) {
-  if (row.size() == 2) {
-    return row[1] > 0.5f ? 1 : 0;
-  }
-  return static_cast<int>(std::max_element(row.begin(), row.end()) - row.begin());
-}
-
 constexpr double ClassMetrics::*kScores[] = {&ClassMetrics::precision, &ClassMetrics::recall, &ClassMetrics::f1};
 
 double Ratio(int64_t part, int64_t whole) { return whole == 0 ? 0 : static_cast<double>(part) / whole; }
@@ -112,6 +106,7 @@ EvaluationReport FromConfusion(std::vector<std::string> labels, std::vector<int6
     report.weighted_average.*score /= static_cast<double>(report.images);
   }
   report.accuracy = Ratio(correct, report.images);
+  report.accuracy_interval = WilsonInterval(correct, report.images);
   return report;
 }
 
@@ -155,14 +150,16 @@ struct ScoredImage {
   bool positive;
 };
 
-// Sorts `images`. Images of one score form one step of the curve, whatever their order.
-std::vector<RocPoint> RocCurve(std::vector<ScoredImage>& images) {
+// What counts as positive down to a threshold.
+struct Step {
+  int64_t false_positives;
+  int64_t true_positives;
+  double threshold;
+};
+
+// From none to all, by falling thresholds. Sorts `images`. Images of one score form one step, whatever their order.
+std::vector<Step> Steps(std::vector<ScoredImage>& images) {
   std::sort(images.begin(), images.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
-  struct Step {
-    int64_t false_positives;
-    int64_t true_positives;
-    double threshold;
-  };
   std::vector<Step> steps;
   steps.push_back({0, 0, std::numeric_limits<double>::infinity()});
   Step now = steps.front();
@@ -173,6 +170,11 @@ std::vector<RocPoint> RocCurve(std::vector<ScoredImage>& images) {
       steps.push_back(now);
     }
   }
+  return steps;
+}
+
+std::vector<RocPoint> RocCurve(const std::vector<Step>& steps) {
+  const Step& now = steps.back();
   if (now.true_positives == 0 || now.false_positives == 0) {
     return {};
   }
@@ -194,8 +196,23 @@ std::vector<RocPoint> RocCurve(std::vector<ScoredImage>& images) {
   return curve;
 }
 
-std::vector<std::vector<RocPoint>> RocCurves(absl::Span<const int> truth, absl::Span<const float> probabilities,
-                                             size_t classes) {
+std::vector<PrecisionRecallPoint> PrecisionRecallCurve(const std::vector<Step>& steps) {
+  const int64_t positives = steps.back().true_positives;
+  if (positives == 0) {
+    return {};
+  }
+  std::vector<PrecisionRecallPoint> curve;
+  curve.push_back({.recall = 0, .precision = 1, .threshold = steps.front().threshold});
+  for (size_t i = 1; i < steps.size(); ++i) {
+    const Step& step = steps[i];
+    curve.push_back({Ratio(step.true_positives, positives),
+                     Ratio(step.true_positives, step.true_positives + step.false_positives), step.threshold});
+  }
+  return curve;
+}
+
+void AddCurves(absl::Span<const int> truth, absl::Span<const float> probabilities, EvaluationReport& report) {
+  const size_t classes = report.labels.size();
   // roc_auc_score wants rows of several classes to sum to 1 in double, so whoever calls it divides by the sum first;
   // that breaks ties between float32 scores, and so moves the area.
   std::vector<double> sums(truth.size(), 1.0);
@@ -205,50 +222,86 @@ std::vector<std::vector<RocPoint>> RocCurves(absl::Span<const int> truth, absl::
       sums[i] = std::accumulate(row.begin(), row.end(), 0.0);
     }
   }
-  std::vector<std::vector<RocPoint>> curves;
   std::vector<ScoredImage> images(truth.size());
   for (size_t c = 0; c < classes; ++c) {
     for (size_t i = 0; i < truth.size(); ++i) {
       images[i] = {probabilities[i * classes + c] / sums[i], truth[i] == static_cast<int>(c)};
     }
-    curves.push_back(RocCurve(images));
+    const std::vector<Step> steps = Steps(images);
+    report.roc.push_back(RocCurve(steps));
+    report.precision_recall.push_back(PrecisionRecallCurve(steps));
   }
-  return curves;
 }
 
-std::optional<double> RocAuc(const EvaluationReport& report) {
+// Of two classes the second one's, of more the mean; absent when a class has no images.
+template <typename Curve>
+std::optional<double> OfCurves(const EvaluationReport& report, const std::vector<Curve>& curves,
+                               double (*score)(const Curve&)) {
   for (const ClassMetrics& row : report.classes) {
     if (row.support == 0) {
       return std::nullopt;
     }
   }
-  if (report.roc.size() == 2) {
-    return AreaUnder(report.roc[1]);
+  if (curves.size() == 2) {
+    return score(curves[1]);
   }
   double sum = 0;
-  for (const std::vector<RocPoint>& curve : report.roc) {
-    sum += AreaUnder(curve);
+  for (const Curve& curve : curves) {
+    sum += score(curve);
   }
-  return sum / static_cast<double>(report.roc.size());
+  return sum / static_cast<double>(curves.size());
 }
 
-// At most kRocPointsInJson of the curve's own points, the first and last among them, at even distances along it.
-std::vector<RocPoint> Thin(const std::vector<RocPoint>& curve) {
+// At most kRocPointsInJson of the curve's own points, the first and last among them, at even distances along it: `way`
+// is how far along the curve each of them lies.
+template <typename Point>
+std::vector<Point> Thin(const std::vector<Point>& curve, const std::vector<double>& way) {
   if (curve.size() <= kRocPointsInJson) {
     return curve;
   }
-  std::vector<RocPoint> thin;
-  const double step = 2.0 / (kRocPointsInJson - 1);  // from (0, 0) to (1, 1) the two rates rise by 2 together
+  std::vector<Point> thin;
+  const double step = way.back() / (kRocPointsInJson - 1);
   double next = 0;
   for (size_t i = 0; i + 1 < curve.size(); ++i) {
-    const double way = curve[i].false_positive_rate + curve[i].true_positive_rate;
-    if (way >= next) {
+    if (way[i] >= next) {
       thin.push_back(curve[i]);
-      next = (std::floor(way / step) + 1) * step;
+      next = (std::floor(way[i] / step) + 1) * step;
     }
   }
   thin.push_back(curve.back());
   return thin;
+}
+
+json ToJson(const std::vector<RocPoint>& curve) {
+  std::vector<double> way;
+  for (const RocPoint& point : curve) {
+    way.push_back(point.false_positive_rate + point.true_positive_rate);
+  }
+  json false_positive = json::array();
+  json true_positive = json::array();
+  json thresholds = json::array();
+  for (const RocPoint& point : Thin(curve, way)) {
+    false_positive.push_back(point.false_positive_rate);
+    true_positive.push_back(point.true_positive_rate);
+    thresholds.push_back(std::isinf(point.threshold) ? json() : json(point.threshold));
+  }
+  return {{"false_positive_rate", false_positive}, {"true_positive_rate", true_positive}, {"threshold", thresholds}};
+}
+
+json ToJson(const std::vector<PrecisionRecallPoint>& curve) {
+  std::vector<double> way(curve.size());
+  for (size_t i = 1; i < curve.size(); ++i) {
+    way[i] = way[i - 1] + curve[i].recall - curve[i - 1].recall + std::abs(curve[i].precision - curve[i - 1].precision);
+  }
+  json recall = json::array();
+  json precision = json::array();
+  json thresholds = json::array();
+  for (const PrecisionRecallPoint& point : Thin(curve, way)) {
+    recall.push_back(point.recall);
+    precision.push_back(point.precision);
+    thresholds.push_back(std::isinf(point.threshold) ? json() : json(point.threshold));
+  }
+  return {{"recall", recall}, {"precision", precision}, {"threshold", thresholds}};
 }
 
 json MetricsToJson(const ClassMetrics& row) {
@@ -268,12 +321,14 @@ absl::StatusOr<EvaluationReport> Evaluate(absl::Span<const int> truth, absl::Spa
   GRAFT_RETURN_IF_ERROR(CheckInput(truth, probabilities, k));
   std::vector<int64_t> confusion(k * k);
   for (size_t i = 0; i < truth.size(); ++i) {
-    ++confusion[truth[i] * k + Predict(probabilities.subspan(i * k, k))];
+    ++confusion[truth[i] * k + PredictedClass(probabilities.subspan(i * k, k))];
   }
   EvaluationReport report = FromConfusion(labels, std::move(confusion));
   report.log_loss = LogLoss(truth, probabilities, k);
-  report.roc = RocCurves(truth, probabilities, k);
-  report.roc_auc = RocAuc(report);
+  AddCurves(truth, probabilities, report);
+  report.roc_auc = OfCurves(report, report.roc, &AreaUnder);
+  report.average_precision = OfCurves(report, report.precision_recall, &AveragePrecision);
+  report.calibration = Calibrate(truth, probabilities, k);
   return report;
 }
 
@@ -288,29 +343,28 @@ json ToJson(const EvaluationReport& report) {
     const auto row = report.confusion.begin() + r * k;
     confusion.push_back(std::vector<int64_t>(row, row + k));
   }
-  json curves = json::array();
+  json roc = json::array();
   for (const std::vector<RocPoint>& curve : report.roc) {
-    json false_positive = json::array();
-    json true_positive = json::array();
-    json thresholds = json::array();
-    for (const RocPoint& point : Thin(curve)) {
-      false_positive.push_back(point.false_positive_rate);
-      true_positive.push_back(point.true_positive_rate);
-      thresholds.push_back(std::isinf(point.threshold) ? json() : json(point.threshold));
-    }
-    curves.push_back(
-        {{"false_positive_rate", false_positive}, {"true_positive_rate", true_positive}, {"threshold", thresholds}});
+    roc.push_back(ToJson(curve));
+  }
+  json precision_recall = json::array();
+  for (const std::vector<PrecisionRecallPoint>& curve : report.precision_recall) {
+    precision_recall.push_back(ToJson(curve));
   }
   return {{"labels", report.labels},
           {"images", report.images},
           {"accuracy", report.accuracy},
+          {"accuracy_interval", {report.accuracy_interval.low, report.accuracy_interval.high}},
           {"classes", classes},
           {"macro_average", MetricsToJson(report.macro_average)},
           {"weighted_average", MetricsToJson(report.weighted_average)},
           {"confusion", confusion},
           {"roc_auc", report.roc_auc.has_value() ? json(*report.roc_auc) : json()},
           {"log_loss", report.log_loss},
-          {"roc", curves}};
+          {"roc", roc},
+          {"average_precision", report.average_precision.has_value() ? json(*report.average_precision) : json()},
+          {"precision_recall", precision_recall},
+          {"calibration", report.calibration.has_value() ? ToJson(*report.calibration) : json()}};
 }
 
 double AreaUnder(const std::vector<RocPoint>& curve) {
@@ -318,6 +372,14 @@ double AreaUnder(const std::vector<RocPoint>& curve) {
   for (size_t i = 1; i < curve.size(); ++i) {
     area += (curve[i].false_positive_rate - curve[i - 1].false_positive_rate) *
             (curve[i].true_positive_rate + curve[i - 1].true_positive_rate) / 2;
+  }
+  return area;
+}
+
+double AveragePrecision(const std::vector<PrecisionRecallPoint>& curve) {
+  double area = 0;
+  for (size_t i = 1; i < curve.size(); ++i) {
+    area += (curve[i].recall - curve[i - 1].recall) * curve[i].precision;
   }
   return area;
 }

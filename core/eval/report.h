@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/eval/calibration.h"
+#include "core/eval/significance.h"
 #include "nlohmann/json.hpp"
 
 namespace graft {
@@ -29,11 +31,18 @@ struct RocPoint {
   double threshold = 0;  // scores >= threshold count as positive; +infinity at a curve's first point, (0, 0)
 };
 
+struct PrecisionRecallPoint {
+  double recall = 0;
+  double precision = 1;
+  double threshold = 0;  // scores >= threshold count as positive; +infinity at a curve's first point, (0, 1)
+};
+
 // With labels=range(K) and target_names=labels given to scikit-learn, K = labels.size() >= 2.
 struct EvaluationReport {
   std::vector<std::string> labels;    // class names; a class is its index here
   int64_t images = 0;                 // > 0
   double accuracy = 0;                // [0, 1], accuracy_score
+  Interval accuracy_interval;         // of 95 %
   std::vector<ClassMetrics> classes;  // K rows in the order of labels
   ClassMetrics macro_average;         // plain means over all K classes; support is `images`; label "macro avg"
   ClassMetrics weighted_average;      // means weighted by support; support is `images`; label "weighted avg"
@@ -50,10 +59,18 @@ struct EvaluationReport {
   // K curves, each one class against the rest, from (0, 0) to (1, 1) with thresholds falling: roc_curve with its points
   // in the middle of a straight stretch dropped. Empty for a class with no images or with all of them.
   std::vector<std::vector<RocPoint>> roc;
+
+  // average_precision_score, [0, 1], for the classes that roc_auc is for. Absent where roc_auc is.
+  std::optional<double> average_precision;
+  // K curves, each one class against the rest, from recall 0 to 1 with thresholds falling: precision_recall_curve
+  // turned round. Empty for a class with no images.
+  std::vector<std::vector<PrecisionRecallPoint>> precision_recall;
+
+  std::optional<Calibration> calibration;  // Evaluate() always says; reports of before didn't
 };
 
 // Scores `probabilities`, truth.size() x labels.size(), row-major, against the true class indices. The predicted class
-// is the most probable one, the first of equals; of two classes it is the second when its probability is above 0.5.
+// is PredictedClass() (predictions.h).
 //
 // INVALID_ARGUMENT, naming the field: no images; fewer than two labels, or labels that are not UTF-8 or not distinct;
 // sizes that don't fit; a class index outside labels; a probability outside [0, 1] or NaN; a row whose sum is off 1 by
@@ -70,6 +87,10 @@ nlohmann::json ToJson(const EvaluationReport& report);
 
 // The area under a curve by the trapezoidal rule; 0 for an empty one.
 double AreaUnder(const std::vector<RocPoint>& curve);
+
+// average_precision_score of a whole curve: the precision at each step weighted by how far recall rises; 0 for an empty
+// one.
+double AveragePrecision(const std::vector<PrecisionRecallPoint>& curve);
 
 }  // namespace graft
 

@@ -1,32 +1,29 @@
 #include "core/infer/evaluate.h"
 
 #include <algorithm>
-#include <cstring>
+#include <chrono>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/data/packed_images.h"
+#include "core/model/classes.h"
 #include "core/train/features.h"
 
 namespace graft {
 
-absl::StatusOr<EvaluationReport> EvaluateModel(const Predictor& model, const std::filesystem::path& dataset,
-                                               const Manifest& manifest, Part part, int threads,
-                                               const ProgressFn& progress) {
+absl::StatusOr<Predictions> PredictPart(const Predictor& model, const std::filesystem::path& dataset,
+                                        const Manifest& manifest, Part part, int threads, const ProgressFn& progress) {
   const ModelDescription& description = model.description();
-  if (manifest.labels != description.labels) {
-    return InvalidField("dataset",
-                        absl::StrCat("its classes (", absl::StrJoin(manifest.labels, ", "), ") aren't the model's (",
-                                     absl::StrJoin(description.labels, ", "), ")"));
-  }
+  GRAFT_RETURN_IF_ERROR(CheckSameClasses(manifest.labels, description.labels));
+  Predictions predictions;
+  predictions.labels = manifest.labels;
   std::vector<int64_t> rows;
-  std::vector<int> truth;
   for (size_t i = 0; i < manifest.entries.size(); ++i) {
     if (manifest.entries[i].part == part) {
       rows.push_back(static_cast<int64_t>(i));
-      truth.push_back(manifest.entries[i].label);
+      predictions.files.push_back(manifest.entries[i].path);
+      predictions.truth.push_back(manifest.entries[i].label);
     }
   }
   if (rows.empty()) {
@@ -47,13 +44,13 @@ absl::StatusOr<EvaluationReport> EvaluateModel(const Predictor& model, const std
   }
 
   const size_t classes = manifest.labels.size();
-  std::vector<float> probabilities(rows.size() * classes);
+  predictions.probabilities.resize(rows.size() * classes);
   // Entries are sorted by part, so the part's rows lie one behind another and a batch is a span of the cache.
   constexpr size_t kBatch = 64;
   for (size_t from = 0; from < rows.size(); from += kBatch) {
     const size_t n = std::min(kBatch, rows.size() - from);
     const auto count = static_cast<int64_t>(n);
-    const absl::Span<float> out = absl::MakeSpan(probabilities).subspan(from * classes, n * classes);
+    const absl::Span<float> out = absl::MakeSpan(predictions.probabilities).subspan(from * classes, n * classes);
     if (features != nullptr) {
       const auto dimension = static_cast<size_t>(features->dimension());
       const auto first = static_cast<size_t>(rows[from]);
@@ -66,7 +63,46 @@ absl::StatusOr<EvaluationReport> EvaluateModel(const Predictor& model, const std
     GRAFT_RETURN_IF_ERROR(
         progress({"evaluate", static_cast<int64_t>(from + n), static_cast<int64_t>(rows.size()), "images"}));
   }
-  return Evaluate(truth, probabilities, manifest.labels);
+  return predictions;
+}
+
+absl::StatusOr<EvaluationReport> EvaluateModel(const Predictor& model, const std::filesystem::path& dataset,
+                                               const Manifest& manifest, Part part, int threads,
+                                               const ProgressFn& progress) {
+  GRAFT_ASSIGN_OR_RETURN(const Predictions predictions, PredictPart(model, dataset, manifest, part, threads, progress));
+  return Evaluate(predictions.truth, predictions.probabilities, predictions.labels);
+}
+
+absl::StatusOr<double> MillisecondsPerImage(const Predictor& model, const ProgressFn& progress) {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kWarmUp = 2;  // the first runs allocate and choose
+  constexpr int kRuns = 20;
+  constexpr Clock::duration kEnough = std::chrono::seconds(2);
+  const auto side = static_cast<size_t>(model.image_size());
+  std::vector<uint8_t> image(side * side * 3);
+  for (size_t i = 0; i < image.size(); ++i) {
+    image[i] = static_cast<uint8_t>(i * 7919 >> 3);  // any pixels: none of our layers takes longer for some
+  }
+  std::vector<float> out(model.description().labels.size());
+  std::vector<double> times;
+  Clock::time_point begin;
+  for (int run = -kWarmUp; run < kRuns; ++run) {
+    const Clock::time_point start = Clock::now();
+    if (run == 0) {
+      begin = start;
+    }
+    if (!times.empty() && start - begin > kEnough) {
+      break;
+    }
+    GRAFT_RETURN_IF_ERROR(model.Run(image, 1, absl::MakeSpan(out)));
+    if (run >= 0) {
+      times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+      GRAFT_RETURN_IF_ERROR(progress({"measure", run + 1, kRuns, "images"}));
+    }
+  }
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
 }  // namespace graft

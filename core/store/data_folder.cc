@@ -353,6 +353,29 @@ absl::StatusOr<ModelDescription> DataFolder::GetModel(const ModelRef& ref) const
   return Damaged(Relative(description.status()));
 }
 
+absl::StatusOr<ScoredPart> DataFolder::GetEvaluation(const ModelRef& ref, const std::string& dataset, Part part) const {
+  GRAFT_RETURN_IF_ERROR(CheckName("dataset", dataset));
+  GRAFT_ASSIGN_OR_RETURN(const int version, ResolveVersion(ref));
+  const fs::path folder = root() / EvaluationTarget(ref.name, version, dataset, part).path;
+  // A newer one may take its place between the two files.
+  constexpr int kTries = 10;
+  absl::Status status;
+  for (int tries = 0; tries < kTries; ++tries) {
+    const std::string job_id = PublisherOf(folder);
+    absl::StatusOr<Evaluation> evaluation = LoadEvaluation(folder);
+    absl::StatusOr<Predictions> predictions = LoadPredictions(folder);
+    if (PublisherOf(folder) != job_id) {
+      continue;
+    }
+    status = evaluation.ok() ? predictions.status() : evaluation.status();
+    if (status.ok()) {
+      return ScoredPart{*std::move(evaluation), *std::move(predictions)};
+    }
+    break;
+  }
+  return Relative(status);
+}
+
 absl::StatusOr<ModelEntry> DataFolder::ShowModel(const ModelRef& ref) const {
   GRAFT_ASSIGN_OR_RETURN(const int version, ResolveVersion(ref));
   absl::StatusOr<ModelDescription> description = GetModel({ref.name, version, ""});

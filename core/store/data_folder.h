@@ -63,6 +63,11 @@ struct ModelEntry {
   std::string damaged;
 };
 
+struct ScoredPart {
+  Evaluation evaluation;
+  Predictions predictions;
+};
+
 // Thread-safe. Messages of errors name files relative to the data folder: they go to callers. Deleting takes a rename;
 // a thread of this class's own takes things off the disk afterwards.
 class DataFolder {
@@ -121,6 +126,9 @@ class DataFolder {
   // The version that a reference names.
   absl::StatusOr<int> ResolveVersion(const ModelRef& ref) const;
   absl::StatusOr<std::filesystem::path> ModelFolder(const ModelRef& ref) const;
+  // A model's scores on a part, with what it said of each image. NOT_FOUND also when it wasn't evaluated there, or by a
+  // server that kept no predictions.
+  absl::StatusOr<ScoredPart> GetEvaluation(const ModelRef& ref, const std::string& dataset, Part part) const;
   // What a copy of a model consists of, relative to its folder, sorted.
   absl::StatusOr<std::vector<std::string>> ModelFiles(const ModelRef& ref) const;
   // NOT_FOUND also for a data set without a report.

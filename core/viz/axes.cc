@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -125,6 +126,66 @@ void DrawAxes(Canvas& canvas, const Rect& plot, const Axis& x, const Axis& y, ab
       {.color = kInk, .size = kLabelSize, .horizontal = HorizontalAlign::kCenter, .vertical = VerticalAlign::kTop});
   canvas.Text({plot.x - 8 - widest - 12, plot.y + plot.height / 2}, y_name,
               {.color = kInk, .size = kLabelSize, .horizontal = HorizontalAlign::kCenter, .degrees = -90});
+}
+
+void DrawLegend(Canvas& canvas, Point corner, double width, absl::string_view name, absl::string_view number,
+                const std::vector<LegendRow>& rows) {
+  const double left = corner.x;
+  const double right = corner.x + width;
+  double middle = corner.y + 10;
+  const TextStyle words{.color = kInk, .size = 12, .vertical = VerticalAlign::kMiddle};
+  TextStyle numbers = words;
+  numbers.horizontal = HorizontalAlign::kRight;
+  TextStyle heading = words;
+  heading.color = kMuted;
+  heading.size = kTickSize;
+  canvas.Text({left, middle}, name, heading);
+  heading.horizontal = HorizontalAlign::kRight;
+  canvas.Text({right, middle}, number, heading);
+  heading.horizontal = HorizontalAlign::kLeft;
+  middle += 12;
+  canvas.Line({left, middle}, {right, middle}, {.color = kGrid, .width = 1});
+  middle += 16;
+  for (const LegendRow& row : rows) {
+    if (row.heading) {
+      canvas.Text({left, middle}, canvas.Shorten(row.name, width, heading.size), heading);
+    } else {
+      if (row.line.has_value()) {
+        canvas.Line({left, middle}, {left + 28, middle}, *row.line);
+      }
+      const double room = width - 38 - canvas.TextWidth(row.number, words.size) - 12;
+      canvas.Text({left + 38, middle}, canvas.Shorten(row.name, room, words.size), words);
+      canvas.Text({right, middle}, row.number, numbers);
+    }
+    middle += 22;
+  }
+}
+
+std::vector<size_t> ChooseCurves(const std::vector<std::optional<double>>& scores) {
+  std::vector<size_t> chosen(scores.size());
+  std::iota(chosen.begin(), chosen.end(), 0);
+  if (scores.size() <= kMostCurves) {
+    return chosen;
+  }
+  chosen.erase(std::remove_if(chosen.begin(), chosen.end(), [&](size_t c) { return !scores[c].has_value(); }),
+               chosen.end());
+  std::stable_sort(chosen.begin(), chosen.end(), [&](size_t a, size_t b) { return *scores[a] < *scores[b]; });
+  chosen.resize(std::min(kWorstCurves, chosen.size()));
+  return chosen;
+}
+
+LineStyle CurveStyle(size_t i, double width) {
+  LineStyle style{.color = kSeries[i % kSeries.size()], .width = width};
+  if (i % kSeries.size() >= kSeries.size() / 2) {
+    style.dash = {6, 2.5};
+  }
+  return style;
+}
+
+std::string Percent(double share) {
+  if (share > 0 && share < 0.0005) return "<0.1%";
+  if (share < 1 && share > 0.9995) return ">99.9%";
+  return absl::StrFormat("%.*f%%", share > 0 && share < 1 ? 1 : 0, share * 100);
 }
 
 }  // namespace graft

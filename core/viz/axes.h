@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,30 @@ void DrawTitle(Canvas& canvas, absl::string_view title);
 // Grid, frame, ticks and the two axes' names; that of the y axis stands upright, left of its widest tick.
 void DrawAxes(Canvas& canvas, const Rect& plot, const Axis& x, const Axis& y, absl::string_view x_name,
               absl::string_view y_name);
+
+// A line of a legend: a sample of the line, what it is, and a number at the right.
+struct LegendRow {
+  std::string name = "";
+  std::string number = "";
+  std::optional<LineStyle> line = std::nullopt;  // none: nothing of it is drawn
+  bool heading = false;                          // of the rows that follow
+};
+
+// Two words above a rule, then the rows, from `corner` down; names are shortened to what fits into `width`.
+void DrawLegend(Canvas& canvas, Point corner, double width, absl::string_view name, absl::string_view number,
+                const std::vector<LegendRow>& rows);
+
+// Of more curves than that, only the worst ones are drawn.
+inline constexpr size_t kMostCurves = 10;
+inline constexpr size_t kWorstCurves = 5;
+// Which of the classes' curves are drawn: all, or the kWorstCurves with the lowest scores. A class without a score has
+// no curve.
+std::vector<size_t> ChooseCurves(const std::vector<std::optional<double>>& scores);
+// The i-th one's colour and dashes.
+LineStyle CurveStyle(size_t i, double width);
+
+// 12.3%, and what rounds to nothing or to everything, but isn't, says so.
+std::string Percent(double share);
 
 }  // namespace graft
 

@@ -76,7 +76,7 @@ class Canvas {
   void FillCircle(Point center, double radius, const Color& color);
   void StrokeCircle(Point center, double radius, const LineStyle& style);
 
-  // width x height x 3 bytes, RGB, scaled to fill `rect`. Nothing for a size that the bytes don't have.
+  // width x height pixels of RGB, row-major, stretched over `rect` and smoothed; nothing when the sizes don't fit.
   void Picture(const Rect& rect, absl::Span<const uint8_t> rgb, int width, int height);
 
   void Text(Point anchor, absl::string_view text, const TextStyle& style);

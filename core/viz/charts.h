@@ -2,6 +2,7 @@
 #ifndef GRAFT_CORE_VIZ_CHARTS_H_
 #define GRAFT_CORE_VIZ_CHARTS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,50 @@ absl::StatusOr<std::string> ConfusionMatrix(absl::string_view title, const Evalu
 // the mean and the five with the smallest areas (1720 wide). INVALID_ARGUMENT for a report with fewer
 // than two labels, curves that don't fit them, or rates outside [0, 1].
 absl::StatusOr<std::string> RocCurves(absl::string_view title, const EvaluationReport& report);
+
+// Precision-recall curves, 1720 x 1200 pixels: of up to 10 classes all, of more the five with the lowest average
+// precision. INVALID_ARGUMENT for a report with fewer than two labels, curves that don't fit them, or values outside
+// [0, 1].
+absl::StatusOr<std::string> PrecisionRecallCurves(absl::string_view title, const EvaluationReport& report);
+
+// A reliability diagram: in each bin of confidence the accuracy, with its 95 % interval, beside what it would be if the
+// probabilities were right, and how many of the images it holds. 1160 x 1380 pixels. INVALID_ARGUMENT for a report
+// without calibration, or with a share outside [0, 1].
+absl::StatusOr<std::string> ReliabilityDiagram(absl::string_view title, const EvaluationReport& report);
+
+// A photograph that was taken for another class.
+struct Mistake {
+  std::string file;
+  std::string truth;
+  std::string predicted;
+  double probability = 0;        // of the predicted class, in [0, 1]
+  double truth_probability = 0;  // of the true one
+  // Height x width x 3, RGB; 0 x 0: it can't be shown.
+  int width = 0;
+  int height = 0;
+  std::vector<uint8_t> pixels;
+};
+
+// The most mistakes that a sheet shows, and the pixels that a photograph's longer side has there.
+inline constexpr size_t kMostMistakes = 25;
+inline constexpr int kMistakeSide = 300;
+
+// A contact sheet of mistakes, in the order given, `wrong` of `images` in all. 1724 pixels wide. INVALID_ARGUMENT for
+// more than kMostMistakes, or pixels that don't fit a photograph's size.
+absl::StatusOr<std::string> MistakeSheet(absl::string_view title, const std::vector<Mistake>& mistakes, int64_t wrong,
+                                         int64_t images);
+
+// One model of a comparison.
+struct ComparedModel {
+  std::string name;
+  double accuracy = 0;  // [0, 1]
+  Interval interval;    // its 95 %
+};
+
+// A bar for each model's accuracy, from the top in the order given, with its interval. 1600 pixels wide, higher with
+// each model. INVALID_ARGUMENT: none or more than kMostCompared, or shares outside [0, 1].
+inline constexpr size_t kMostCompared = 50;
+absl::StatusOr<std::string> ComparisonBars(absl::string_view title, const std::vector<ComparedModel>& models);
 
 }  // namespace graft
 

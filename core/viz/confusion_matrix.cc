@@ -47,13 +47,6 @@ absl::Status CheckConfusion(const EvaluationReport& report) {
   return absl::OkStatus();
 }
 
-std::string Percent(double share) {
-  // What rounds to nothing or to everything, but isn't, says so.
-  if (share > 0 && share < 0.0005) return "<0.1%";
-  if (share < 1 && share > 0.9995) return ">99.9%";
-  return absl::StrFormat("%.*f%%", share > 0 && share < 1 ? 1 : 0, share * 100);
-}
-
 // Sizes of the text in the cells; 0 where it is left out.
 struct CellText {
   double count = 0;

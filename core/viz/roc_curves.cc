@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,9 +12,6 @@
 
 namespace graft {
 namespace {
-
-constexpr size_t kMostCurves = 10;
-constexpr size_t kWorstCurves = 5;
 
 // The mean of the curves that are not empty, at even steps of the false positive rate.
 std::vector<RocPoint> MeanCurve(const std::vector<std::vector<RocPoint>>& curves) {
@@ -66,33 +63,15 @@ std::string AreaText(double area) { return absl::StrFormat("%.3f", area); }
 
 std::vector<RocLine> RocLines(const EvaluationReport& report) {
   const size_t k = report.labels.size();
-  std::vector<RocLine> lines;
-  std::vector<size_t> chosen;
-  if (k == 2) {
-    chosen = {1};  // the first class's is its mirror image
-  } else if (k <= kMostCurves) {
-    chosen.resize(k);
-    std::iota(chosen.begin(), chosen.end(), 0);
-  } else {
-    std::vector<std::pair<double, size_t>> by_area;
-    for (size_t c = 0; c < k; ++c) {
-      if (!report.roc[c].empty()) {
-        by_area.emplace_back(AreaUnder(report.roc[c]), c);
-      }
-    }
-    std::sort(by_area.begin(), by_area.end());
-    for (size_t i = 0; i < std::min(kWorstCurves, by_area.size()); ++i) {
-      chosen.push_back(by_area[i].second);
-    }
+  std::vector<std::optional<double>> areas;
+  for (const std::vector<RocPoint>& curve : report.roc) {
+    areas.push_back(curve.empty() ? std::nullopt : std::optional(AreaUnder(curve)));
   }
-  for (const size_t c : chosen) {
-    const size_t color = lines.size();
-    const bool drawn = !report.roc[c].empty();
-    LineStyle style{.color = kSeries[color], .width = k == 2 ? 2.2 : 1.6};
-    if (color >= kSeries.size() / 2) {
-      style.dash = {6, 2.5};
-    }
-    lines.push_back({report.labels[c], drawn ? AreaText(AreaUnder(report.roc[c])) : kUndefined, report.roc[c], style});
+  std::vector<RocLine> lines;
+  // Of two classes, the first one's is the second one's mirror image.
+  for (const size_t c : k == 2 ? std::vector<size_t>{1} : ChooseCurves(areas)) {
+    lines.push_back({report.labels[c], areas[c].has_value() ? AreaText(*areas[c]) : kUndefined, report.roc[c],
+                     CurveStyle(lines.size(), k == 2 ? 2.2 : 1.6)});
   }
   if (k > 2) {
     double sum = 0;
@@ -171,39 +150,16 @@ absl::StatusOr<std::string> RocCurves(absl::string_view title, const EvaluationR
     canvas.FillRectangle(box, Rgb(0xFFFFFF, 0.9));
     canvas.StrokeRectangle(box, {.color = kGrid, .width = 1});
   }
-  const double left = legend.x;
-  const double right = legend.right();
-  double middle = legend.y + 10;
-  const TextStyle name{.color = kInk, .size = 12, .vertical = VerticalAlign::kMiddle};
-  TextStyle number = name;
-  number.horizontal = HorizontalAlign::kRight;
-  TextStyle heading = name;
-  heading.color = kMuted;
-  heading.size = kTickSize;
-  const auto row = [&](const LineStyle& style, absl::string_view text, absl::string_view area) {
-    if (area != kUndefined) {
-      canvas.Line({left, middle}, {left + 28, middle}, style);
-    }
-    const double room = right - left - 38 - canvas.TextWidth(area, name.size) - 12;
-    canvas.Text({left + 38, middle}, canvas.Shorten(text, room, name.size), name);
-    canvas.Text({right, middle}, area, number);
-    middle += 22;
-  };
-  canvas.Text({left, middle}, "class", heading);
-  heading.horizontal = HorizontalAlign::kRight;
-  canvas.Text({right, middle}, "AUC", heading);
-  heading.horizontal = HorizontalAlign::kLeft;
-  middle += 12;
-  canvas.Line({left, middle}, {right, middle}, {.color = kGrid, .width = 1});
-  middle += 16;
-  for (size_t i = 0; i < lines.size(); ++i) {
-    row(lines[i].style, lines[i].name, lines[i].area);
-    if (i == 0 && k > kMostCurves) {
-      canvas.Text({left, middle}, absl::StrFormat("the %d lowest of %d classes:", lines.size() - 1, k), heading);
-      middle += 22;
-    }
+  std::vector<LegendRow> rows;
+  for (const RocLine& line : lines) {
+    rows.push_back({line.name, line.area, line.area == kUndefined ? std::nullopt : std::optional(line.style)});
   }
-  row(chance, "chance", "0.500");
+  if (k > kMostCurves) {
+    rows.insert(rows.begin() + 1,
+                {.name = absl::StrFormat("the %d lowest of %d classes:", lines.size() - 1, k), .heading = true});
+  }
+  rows.push_back({"chance", "0.500", chance});
+  DrawLegend(canvas, {legend.x, legend.y}, legend.width, "class", "AUC", rows);
   return canvas.EncodePng();
 }
 

@@ -69,6 +69,10 @@ absl::Status DeleteModel(const Deps& deps, const Call& call, const v1::DeleteMod
                          v1::DeleteModelResponse* response);
 std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps, const Call& call,
                                                                        const v1::DownloadModelRequest& request);
+absl::Status CompareModels(const Deps& deps, const Call& call, const v1::CompareModelsRequest& request,
+                           v1::CompareModelsResponse* response);
+std::unique_ptr<StreamSource<v1::DownloadModelResponse>> ReportModel(const Deps& deps, const Call& call,
+                                                                     const v1::ReportModelRequest& request);
 absl::Status GetStatus(const Deps& deps, const Call& call, const v1::GetStatusRequest& request,
                        v1::ServerStatus* response);
 

@@ -1,6 +1,5 @@
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,63 +7,11 @@
 #include "core/base/status.h"
 #include "core/base/text.h"
 #include "core/store/names.h"
+#include "server/handlers/file_source.h"
 #include "server/handlers/handlers.h"
 #include "server/handlers/paging.h"
 
 namespace graft {
-namespace {
-
-// A model's files, each as its path and then its bytes.
-class ModelFileSource : public StreamSource<v1::DownloadModelResponse> {
- public:
-  ModelFileSource(const DataFolder* data, v1::ModelRef model) : data_(data), model_(std::move(model)) {}
-
-  absl::StatusOr<State> Next(const std::function<void()>&, v1::DownloadModelResponse* out) override {
-    if (folder_.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(ModelRef ref, FromProto(model_));
-      GRAFT_ASSIGN_OR_RETURN(ref.version, data_->ResolveVersion(ref));  // the same one all along
-      GRAFT_ASSIGN_OR_RETURN(files_, data_->ModelFiles(ref));
-      folder_ = data_->Model(ref.name, ref.version);
-    }
-    if (in_.is_open()) {
-      constexpr size_t kChunk = 1 << 18;
-      std::string* chunk = out->mutable_chunk();
-      chunk->resize(kChunk);
-      in_.read(chunk->data(), kChunk);
-      chunk->resize(static_cast<size_t>(in_.gcount()));
-      if (in_.bad()) {
-        return absl::DataLossError(absl::StrCat("model: cannot read '", files_[next_ - 1], "' of ", model_.name()));
-      }
-      if (!chunk->empty()) {
-        return State::kItem;
-      }
-      in_.close();
-      out->Clear();
-    }
-    if (next_ == files_.size()) {
-      return State::kEnd;
-    }
-    const std::string& file = files_[next_++];
-    in_.clear();
-    in_.open(folder_ / file, std::ios::binary);
-    if (!in_) {
-      return absl::NotFoundError(absl::StrCat("model: ", model_.name(), " was deleted during the download"));
-    }
-    out->set_path(file);
-    return State::kItem;
-  }
-
- private:
-  const DataFolder* const data_;
-  const v1::ModelRef model_;
-  std::filesystem::path folder_;
-  std::vector<std::string> files_;
-  size_t next_ = 0;
-  std::ifstream in_;
-};
-
-}  // namespace
-
 absl::Status ListVariants(const Deps&, const Call&, const v1::ListVariantsRequest&,
                           v1::ListVariantsResponse* response) {
   for (const Variant& variant : Variants()) {
@@ -118,6 +65,9 @@ absl::Status ListModels(const Deps& deps, const Call&, const v1::ListModelsReque
     }
     for (v1::EvaluateResult& evaluation : *model.mutable_evaluations()) {
       evaluation.mutable_report()->clear_confusion();
+      if (evaluation.report().has_calibration()) {
+        evaluation.mutable_report()->mutable_calibration()->clear_bins();
+      }
     }
   }
   return absl::OkStatus();
@@ -141,7 +91,16 @@ absl::Status DeleteModel(const Deps& deps, const Call&, const v1::DeleteModelReq
 
 std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps, const Call&,
                                                                        const v1::DownloadModelRequest& request) {
-  return std::make_unique<ModelFileSource>(deps.data, request.model());
+  return std::make_unique<FileSource>([&data = *deps.data, model = request.model()]() -> absl::StatusOr<FileList> {
+    GRAFT_ASSIGN_OR_RETURN(ModelRef ref, FromProto(model));
+    GRAFT_ASSIGN_OR_RETURN(ref.version, data.ResolveVersion(ref));  // the same one all along
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> paths, data.ModelFiles(ref));
+    FileList list{absl::StrCat("model: ", ref.name), data.Model(ref.name, ref.version), {}};
+    for (const std::string& path : paths) {
+      list.files.push_back({path, std::nullopt});
+    }
+    return list;
+  });
 }
 
 }  // namespace graft

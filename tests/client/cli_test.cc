@@ -315,6 +315,39 @@ TEST_F(CliTest, DownloadsAreWholeOrAnError) {
   EXPECT_FALSE(std::filesystem::exists(dir_ / "out/cut.json"));
 }
 
+TEST_F(CliTest, AComparisonIsATableAndFiles) {
+  EXPECT_EQ(Run({"compare", "good@1", "fair", "--part", "validation"}), 0);
+  ASSERT_EQ(server_.compares.size(), 1U);
+  ASSERT_EQ(server_.compares[0].models_size(), 2);
+  EXPECT_EQ(server_.compares[0].models(0).version(), 1);
+  EXPECT_EQ(server_.compares[0].part(), v1::PART_VALIDATION);
+  EXPECT_FALSE(server_.compares[0].picture());
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("pets (test, 50 images)"), HasSubstr("good@1"), HasSubstr("0.9600"),
+                                HasSubstr("best"), HasSubstr("0.25"), HasSubstr("2 threads")));
+  EXPECT_EQ(Run({"compare", "good", "fair", "--dataset", "pets", "--out", (dir_ / "new/c").string()}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("compare.png"));
+  EXPECT_EQ(testing::ReadText(dir_ / "new/c/compare.png"), "png");
+  const nlohmann::json written = nlohmann::json::parse(testing::ReadText(dir_ / "new/c/compare.json"));
+  EXPECT_EQ(written["models"].size(), 2U);
+  EXPECT_EQ(written["picture"], "");
+  EXPECT_EQ(Run({"compare", "good", "fair", "--format", "json"}), 0);
+  ASSERT_EQ(JsonLines().size(), 1U);
+  EXPECT_EQ(JsonLines()[0]["models"][1]["p_value"], 0.25);
+  EXPECT_EQ(Run({"compare"}), 2);
+  EXPECT_EQ(Run({"compare", "m@"}), 2);
+  EXPECT_EQ(Run({"compare", "m", "--split", "all"}), 2);
+  testing::WriteText(dir_ / "file", "in the way");
+  EXPECT_EQ(Run({"compare", "m", "--out", (dir_ / "file").string()}), 1);
+}
+
+TEST_F(CliTest, AReportIsFetched) {
+  const std::string out = (dir_ / "report").string();
+  EXPECT_EQ(Run({"model", "report", "m", "--out", out}), 0);
+  EXPECT_EQ(out_.str(), out + "/report.html\n");
+  EXPECT_EQ(testing::ReadText(dir_ / "report/report.html"), "<!doctype html>");
+  EXPECT_EQ(Run({"model", "report", "m@0", "--out", out}), 2);
+}
+
 TEST_F(CliTest, ADownloadThatTheDiskDoesNotTakeFails) {
   server_.download = {{"large.bin", "more than ten bytes"}};
   signal(SIGXFSZ, SIG_IGN);

@@ -218,6 +218,38 @@ class FakeServer : public v1::JobService::Service,
     }
     return grpc::Status::OK;
   }
+  grpc::Status CompareModels(grpc::ServerContext*, const v1::CompareModelsRequest* request,
+                             v1::CompareModelsResponse* response) override {
+    const std::lock_guard lock(mutex);
+    compares.push_back(*request);
+    response->set_dataset("pets");
+    response->set_part(v1::PART_TEST);
+    response->set_images(50);
+    for (const auto& [name, accuracy] : {std::pair{"good", 0.96}, {"fair", 0.9}}) {
+      v1::ComparedModel* model = response->add_models();
+      model->set_name(name);
+      model->set_version(1);
+      model->set_accuracy(accuracy);
+      model->set_milliseconds_per_image(12.5);
+      model->set_threads(2);
+      if (response->models_size() > 1) {
+        model->set_p_value(0.25);
+      }
+    }
+    if (request->picture()) {
+      response->set_picture("png");
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status ReportModel(grpc::ServerContext*, const v1::ReportModelRequest*,
+                           grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
+    v1::DownloadModelResponse piece;
+    piece.set_path("report.html");
+    writer->Write(piece);
+    piece.set_chunk("<!doctype html>");
+    writer->Write(piece);
+    return grpc::Status::OK;
+  }
   grpc::Status DownloadModel(grpc::ServerContext*, const v1::DownloadModelRequest*,
                              grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
     for (const auto& [path, bytes] : download) {
@@ -277,6 +309,7 @@ class FakeServer : public v1::JobService::Service,
   bool breaks = true;      // the first watch
   int premature_ends = 0;  // of watches that end well before the job has
   std::vector<v1::DeleteModelRequest> deletes;
+  std::vector<v1::CompareModelsRequest> compares;
   std::vector<v1::ListJobsRequest> job_lists;
   std::vector<std::pair<std::string, std::string>> download = {{"model.json", "{}"}, {"a/b.png", "png"}};
   grpc::Status download_end;

@@ -124,10 +124,21 @@ TEST_F(EndToEndTest, TheWholeJob) {
   ASSERT_EQ(model["evaluations"].size(), 1U);
   EXPECT_GE(model["evaluations"][0]["report"]["accuracy"].get<double>(), 0.85);
   EXPECT_EQ(model["options"]["preprocessing"], "PREPROCESSING_CAFFE");
-  for (const char* picture :
-       {"learning_curves.png", "evaluations/pets-test/confusion_matrix.png", "evaluations/pets-test/roc.png"}) {
+  for (const char* picture : {"learning_curves.png", "evaluations/pets-test/confusion_matrix.png",
+                              "evaluations/pets-test/roc.png", "evaluations/pets-test/precision_recall.png",
+                              "evaluations/pets-test/reliability.png", "evaluations/pets-test/mistakes.png"}) {
     EXPECT_EQ(testing::ReadText(dir_ / "data/models/cats/1" / picture).substr(1, 3), "PNG") << picture;
   }
+
+  EXPECT_GT(model["evaluations"][0]["milliseconds_per_image"].get<double>(), 0);
+  const nlohmann::json compared = Json({"compare", "cats", "--out", (dir_ / "compare").string()});
+  EXPECT_EQ(compared["models"][0]["accuracy"], model["evaluations"][0]["report"]["accuracy"]);
+  EXPECT_EQ(testing::ReadText(dir_ / "compare/compare.png").substr(1, 3), "PNG");
+  const Outcome report = Graft({"model", "report", "cats@1", "--out", (dir_ / "report").string()});
+  EXPECT_EQ(report.exit_status, 0) << report.err;
+  EXPECT_THAT(testing::ReadText(dir_ / "report/report.html"), HasSubstr("cats@1"));
+  EXPECT_THAT(testing::ReadText(dir_ / "report/evaluations/pets-test/predictions.csv"), HasSubstr("cat.1"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "report/model.safetensors"));
 
   testing::WriteText(dir_ / "broken.jpg", "not a photograph");
   const Outcome classify = Graft({"classify", "cats@1", testing::Sample("cat.199.jpg").string(),

@@ -352,6 +352,28 @@ TEST_F(ResolveTest, AnEvaluationNamesVersionDataSetAndPart) {
   refuses([](auto*) {}, StatusCode::kDataLoss, "models/m/3/model.json");
 }
 
+TEST_F(ResolveTest, AnyDataSetWithTheModelsClassesMayBeEvaluatedOn) {
+  const auto add = [&](const std::string& name, const std::vector<DatasetInfo::Class>& classes) {
+    DatasetInfo info;
+    info.name = name;
+    info.recipe.source = "upload";
+    info.classes = classes;
+    fs::create_directories(data_->Dataset(name));
+    ASSERT_THAT(SaveDatasetInfo(info, data_->Dataset(name)), IsOk());
+  };
+  add("more", {{"cat", 0, 0, 9}, {"dog", 0, 0, 7}, {"owl", 0, 1, 0}});
+  add("others", {{"cat", 1, 1, 1}, {"dog", 1, 1, 1}, {"emu", 1, 1, 1}});
+  v1::JobSpec spec = Evaluate();
+  spec.mutable_evaluate()->set_dataset("more");
+  ASSERT_OK_AND_ASSIGN(const ResolvedJob job, Resolve(spec));
+  EXPECT_EQ(job.dataset, "more");
+  EXPECT_EQ(EvaluateKind().Target(job.spec, 0).value()->path, "models/m/2/evaluations/more-test");
+  spec.mutable_evaluate()->set_part(v1::PART_TRAIN);
+  Refuses(spec, StatusCode::kInvalidArgument, "'more' has no train images");
+  spec.mutable_evaluate()->set_dataset("others");
+  Refuses(spec, StatusCode::kInvalidArgument, "its classes (cat, dog, emu) aren't the model's (cat, dog, owl)");
+}
+
 TEST(JobResultsTest, AreReadAsTheyWereWrittenAndLookLikeThis) {
   const nlohmann::json split = {{"dataset", "pets"}, {"images", 400}, {"skipped", 1}};
   EXPECT_EQ(ToJson(SplitJobResult{"pets", 400, 1}), split);
@@ -406,6 +428,10 @@ TEST(JobResultsTest, AreReadAsTheyWereWrittenAndLookLikeThis) {
   EXPECT_EQ(result.evaluate().part(), v1::PART_VALIDATION);
   EXPECT_EQ(result.evaluate().report().accuracy(), 1);
   EXPECT_EQ(result.evaluate().report().roc_auc(), 1);
+  EXPECT_EQ(result.evaluate().report().average_precision(), 1);
+  EXPECT_EQ(result.evaluate().report().accuracy_high(), 1);
+  EXPECT_NEAR(result.evaluate().report().accuracy_low(), evaluation.report.accuracy_interval.low, 1e-12);
+  EXPECT_EQ(result.evaluate().report().calibration().bins_size(), kReliabilityBins);
 }
 
 }  // namespace

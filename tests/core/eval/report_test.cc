@@ -127,6 +127,29 @@ TEST_P(GoldenTest, CurvesRunFromOriginToOne) {
   }
 }
 
+TEST_P(GoldenTest, PrecisionAndRecallEqualScikitLearn) {
+  const EvaluationReport report = GoldenReport(GetParam());
+  const json expected = json::parse(ReadText(Golden("judging.json"))).at(GetParam());
+  const size_t k = report.labels.size();
+  ASSERT_EQ(report.precision_recall.size(), k);
+  double sum = 0;
+  for (size_t c = 0; c < k; ++c) {
+    const double score = expected.at("average_precision")[c];
+    EXPECT_NEAR(AveragePrecision(report.precision_recall[c]), score, kTolerance);
+    sum += score;
+  }
+  EXPECT_NEAR(*report.average_precision,
+              k == 2 ? expected.at("average_precision")[1].get<double>() : sum / static_cast<double>(k), kTolerance);
+  // scikit-learn's run from all images to none.
+  const std::vector<PrecisionRecallPoint>& curve = report.precision_recall[1];
+  ASSERT_EQ(curve.size(), expected.at("recall").size());
+  for (size_t i = 0; i < curve.size(); ++i) {
+    EXPECT_NEAR(curve[i].recall, expected.at("recall")[curve.size() - 1 - i].get<double>(), kTolerance);
+    EXPECT_NEAR(curve[i].precision, expected.at("precision")[curve.size() - 1 - i].get<double>(), kTolerance);
+  }
+  EXPECT_EQ(curve.front().threshold, kInfinity);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, GoldenTest, ::testing::Values("two", "four"));
 
 TEST(EvaluateTest, CurveOfDistinctScores) {
@@ -191,6 +214,8 @@ TEST(EvaluateTest, ClassWithoutImages) {
   EXPECT_FALSE(report.roc_auc.has_value());
   EXPECT_THAT(report.roc[1], IsEmpty());
   EXPECT_EQ(report.roc[0].size(), 3u);
+  EXPECT_FALSE(report.average_precision.has_value());
+  EXPECT_THAT(report.precision_recall[1], IsEmpty());
 }
 
 TEST(EvaluateTest, ImagesOfOneClassOnly) {
@@ -198,6 +223,9 @@ TEST(EvaluateTest, ImagesOfOneClassOnly) {
   EXPECT_EQ(report.accuracy, 0.5);
   EXPECT_FALSE(report.roc_auc.has_value());
   EXPECT_THAT(report.roc, ElementsAre(IsEmpty(), IsEmpty()));
+  EXPECT_EQ(AveragePrecision(report.precision_recall[1]), 1);  // whatever is called positive is
+  EXPECT_NEAR(report.accuracy_interval.low, WilsonInterval(1, 2).low, kTolerance);
+  EXPECT_NEAR(report.accuracy_interval.high, WilsonInterval(1, 2).high, kTolerance);
 }
 
 TEST(EvaluateTest, RejectsBadInput) {
@@ -255,6 +283,12 @@ TEST(ReportJsonTest, HoldsEveryNumberOfTheReport) {
     EXPECT_EQ(read.at("accuracy"), report.accuracy);
     EXPECT_EQ(read.at("roc_auc"), *report.roc_auc);
     EXPECT_EQ(read.at("log_loss"), report.log_loss);
+    EXPECT_EQ(read.at("accuracy_interval"), json({report.accuracy_interval.low, report.accuracy_interval.high}));
+    EXPECT_EQ(read.at("average_precision"), *report.average_precision);
+    EXPECT_EQ(read.at("calibration"), ToJson(*report.calibration));
+    ASSERT_EQ(read.at("precision_recall").size(), k);
+    EXPECT_EQ(read.at("precision_recall")[1].at("recall").size(), report.precision_recall[1].size());
+    EXPECT_EQ(read.at("precision_recall")[1].at("precision").back(), report.precision_recall[1].back().precision);
     ExpectRow(read.at("macro_average"), report.macro_average);
     ExpectRow(read.at("weighted_average"), report.weighted_average);
     ASSERT_EQ(read.at("classes").size(), k);
@@ -295,6 +329,10 @@ TEST(ReportJsonTest, LongCurvesAreThinned) {
   EXPECT_GE(curve.size(), kRocPointsInJson * 3 / 4);
   EXPECT_EQ(read.at("roc_auc"), *report.roc_auc);
   EXPECT_NEAR(AreaUnder(curve), *report.roc_auc, 1e-3);
+  const json& recall = read.at("precision_recall")[1].at("recall");
+  EXPECT_LE(recall.size(), kRocPointsInJson);
+  EXPECT_GE(recall.size(), kRocPointsInJson / 2);
+  EXPECT_EQ(recall.back(), 1);
 }
 
 TEST(AreaUnderTest, Trapezoids) {

@@ -11,6 +11,7 @@ using ::graft::testing::StatusIs;
 using ::testing::_;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 DatasetInfo Pets() {
   DatasetInfo info;
@@ -132,6 +133,8 @@ Evaluation Scores() {
   evaluation.dataset_fingerprint = "f00d";
   evaluation.part = Part::kValidation;
   evaluation.job_id = "job-9";
+  evaluation.milliseconds_per_image = 12.5;
+  evaluation.threads = 2;
   evaluation.report = Evaluate({0, 0, 1, 1}, {0.9F, 0.1F, 0.4F, 0.6F, 0.2F, 0.8F, 0.3F, 0.7F}, {"cat", "dog"}).value();
   return evaluation;
 }
@@ -147,6 +150,13 @@ TEST(EvaluationTest, IsReadAsItWasWritten) {
   EXPECT_EQ(read.dataset_fingerprint, "f00d");
   EXPECT_EQ(read.part, Part::kValidation);
   EXPECT_EQ(read.job_id, "job-9");
+  EXPECT_EQ(read.milliseconds_per_image, 12.5);
+  EXPECT_EQ(read.threads, 2);
+  EXPECT_EQ(read.report.accuracy_interval.low, written.report.accuracy_interval.low);
+  EXPECT_EQ(read.report.accuracy_interval.high, written.report.accuracy_interval.high);
+  EXPECT_EQ(read.report.average_precision, written.report.average_precision);
+  ASSERT_TRUE(read.report.calibration.has_value());
+  EXPECT_EQ(ToJson(*read.report.calibration), ToJson(*written.report.calibration));
   EXPECT_EQ(read.report.labels, written.report.labels);
   EXPECT_EQ(read.report.confusion, written.report.confusion);
   EXPECT_EQ(read.report.accuracy, written.report.accuracy);
@@ -177,6 +187,57 @@ TEST(EvaluationTest, DamageIsNeverAWrongAnswer) {
   json = ToJson(Scores());
   json["part"] = "all";
   EXPECT_THAT(EvaluationFromJson(json), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'all'")));
+}
+
+TEST(EvaluationTest, OneOfBeforeIsReadWithoutWhatItDoesNotSay) {
+  nlohmann::json json = ToJson(Scores());
+  for (const char* key : {"milliseconds_per_image", "threads"}) {
+    json.erase(key);
+  }
+  for (const char* key : {"accuracy_interval", "average_precision", "precision_recall", "calibration"}) {
+    json["report"].erase(key);
+  }
+  ASSERT_OK_AND_ASSIGN(const Evaluation read, EvaluationFromJson(json));
+  EXPECT_EQ(read.milliseconds_per_image, 0);
+  EXPECT_FALSE(read.report.average_precision.has_value());
+  EXPECT_FALSE(read.report.calibration.has_value());
+  EXPECT_EQ(read.report.accuracy_interval.low, Scores().report.accuracy_interval.low);  // it follows from the matrix
+}
+
+Predictions SomePredictions() {
+  Predictions predictions;
+  predictions.labels = {"cat", "dog"};
+  predictions.files = {"cat/1 a.jpg", "dog/\u00fc.jpg", "x"};
+  predictions.truth = {0, 1, 1};
+  predictions.probabilities = {0.9F, 0.1F, 0.3F, 0.7F, 1.0F / 3, 2.0F / 3};
+  return predictions;
+}
+
+TEST(PredictionsTest, AreReadAsTheyWereWritten) {
+  const testing::TempDir dir;
+  EXPECT_THAT(LoadPredictions(dir.path()), StatusIs(absl::StatusCode::kNotFound, _));
+  ASSERT_THAT(SavePredictions(SomePredictions(), dir.path()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Predictions read, LoadPredictions(dir.path()));
+  EXPECT_EQ(read.labels, SomePredictions().labels);
+  EXPECT_EQ(read.files, SomePredictions().files);
+  EXPECT_EQ(read.truth, SomePredictions().truth);
+  EXPECT_EQ(read.probabilities, SomePredictions().probabilities);
+}
+
+TEST(PredictionsTest, DamageIsNeverAWrongAnswer) {
+  const testing::TempDir dir;
+  ASSERT_THAT(SavePredictions(SomePredictions(), dir.path()), IsOk());
+  testing::ForEachDamage(dir / kPredictionsFile, 60, 20, [&](const std::string& what) {
+    EXPECT_THAT(LoadPredictions(dir.path()), StatusIs(absl::StatusCode::kDataLoss, _)) << what;
+  });
+  // Sealed, but nothing that fits together.
+  Predictions odd = SomePredictions();
+  odd.files.pop_back();
+  ASSERT_THAT(SavePredictions(odd, dir.path()), Not(IsOk()));
+  odd = SomePredictions();
+  odd.truth[1] = 2;
+  ASSERT_THAT(SavePredictions(odd, dir.path()), IsOk());
+  EXPECT_THAT(LoadPredictions(dir.path()), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("don't fit")));
 }
 
 }  // namespace

@@ -332,8 +332,7 @@ TEST(RocCurvesTest, ExtremeReports) {
     EvaluationReport report = RandomReport(Names(classes), 1, 1);  // no class has both kinds of image
     EXPECT_THAT(RocCurves("pets", report), IsOk());
     report = RandomReport(Names(classes), 200, 1);
-    report.labels[1].assign(100000, 'w');
-    report.labels[1] += '\xff';
+    report.labels[1] = std::string(100000, 'w').append("\xff");
     EXPECT_THAT(RocCurves("pets", report), IsOk());
     report.roc[1] = {{1, 1, 0}, {0, 0, 1}};  // backwards
     EXPECT_THAT(RocCurves("pets", report), IsOk());
@@ -438,6 +437,124 @@ TEST(CanvasTest, TextIsAlignedAndRotated) {
   const cv::Rect up = box({.color = Rgb(0), .size = 20, .degrees = -90});
   EXPECT_GT(up.height, 4 * up.width);
   EXPECT_NEAR(up.br().y, 199, 3);
+}
+
+TEST(PrecisionRecallCurvesTest, TwoTenAndManyClassesAreDrawn) {
+  for (const int classes : {2, 3, 10, 40}) {
+    const EvaluationReport report = RandomReport(Names(classes), 400, 2);
+    ASSERT_OK_AND_ASSIGN(const std::string png, PrecisionRecallCurves("pets", report));
+    const cv::Mat image = Decode(png);
+    ASSERT_EQ(image.size(), cv::Size(1720, 1200));
+    const cv::Rect plot(176, 168, 900, 900);
+    EXPECT_GT(CountColor(image, kTrainColor, plot), 300) << classes;       // the first curve's
+    EXPECT_GT(CountColor(image, kValidationColor, plot), 300) << classes;  // the second one's
+  }
+  // The better the classifier, the more lies under its curve.
+  const auto first_row = [](double skill) {
+    const cv::Mat image = Decode(*PrecisionRecallCurves("pets", RandomReport(Names(2), 400, skill)));
+    for (int y = 168; y < 1068; ++y) {
+      if (CountColor(image, kTrainColor, {900, y, 100, 1}) > 0) {
+        return y;
+      }
+    }
+    return -1;
+  };
+  EXPECT_LT(first_row(5), first_row(0.5));
+}
+
+TEST(PrecisionRecallCurvesTest, OddReportsAreDrawnOrRefused) {
+  EvaluationReport report = RandomReport({"cat", std::string(100000, 'w')}, 20, 1);
+  EXPECT_THAT(PrecisionRecallCurves(std::string(100000, 't'), report), IsOk());
+  ASSERT_OK_AND_ASSIGN(const EvaluationReport one_class, Evaluate({0}, {0.9f, 0.1f}, {"cat", "dog"}));
+  EXPECT_THAT(PrecisionRecallCurves("pets", one_class), IsOk());
+  report.precision_recall[0][0].precision = kNan;
+  EXPECT_THAT(PrecisionRecallCurves("pets", report),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("precision_recall")));
+  report.precision_recall.clear();
+  EXPECT_THAT(PrecisionRecallCurves("pets", report),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("0 curves for 2 labels")));
+}
+
+TEST(ReliabilityDiagramTest, ConfidenceThatIsTooHighShowsAsAGap) {
+  constexpr int kGapColor = 0xECB68C;
+  const auto gap = [](float confidence, int right) {
+    std::vector<int> truth(100, 1);
+    std::fill(truth.begin(), truth.begin() + right, 0);
+    std::vector<float> probabilities;
+    for (int i = 0; i < 100; ++i) {
+      probabilities.push_back(confidence);
+      probabilities.push_back(1 - confidence);
+    }
+    const cv::Mat image = Decode(*ReliabilityDiagram("pets", *Evaluate(truth, probabilities, {"cat", "dog"})));
+    EXPECT_EQ(image.size(), cv::Size(1160, 1380));
+    return CountColor(image, kGapColor, {176, 168, 900, 760});
+  };
+  EXPECT_GT(gap(0.95f, 60), 3000);
+  EXPECT_LT(gap(0.95f, 95), 200);
+}
+
+TEST(ReliabilityDiagramTest, WithoutCalibrationOrWithNonsenseIsRefused) {
+  EvaluationReport report = RandomReport(Names(10), 300, 2);
+  EXPECT_THAT(ReliabilityDiagram("pets", report), IsOk());
+  report.calibration->bins[3].accuracy = 1.5;
+  EXPECT_THAT(ReliabilityDiagram("pets", report),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("calibration")));
+  report.calibration.reset();
+  EXPECT_THAT(ReliabilityDiagram("pets", report),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("evaluate the model again")));
+}
+
+Mistake ColoredMistake(int width, int height, uint8_t blue) {
+  Mistake mistake{.file = "cat.1.jpg", .truth = "cat", .predicted = "dog", .probability = 0.9, .pixels = {}};
+  mistake.width = width;
+  mistake.height = height;
+  for (int i = 0; i < width * height; ++i) {
+    mistake.pixels.insert(mistake.pixels.end(), {0, 0, blue});
+  }
+  return mistake;
+}
+
+TEST(MistakeSheetTest, PhotographsKeepTheirShapeAndColour) {
+  ASSERT_OK_AND_ASSIGN(const std::string png, MistakeSheet("pets", {ColoredMistake(200, 100, 200)}, 3, 50));
+  const cv::Mat image = Decode(png);
+  EXPECT_EQ(image.cols, 1724);
+  // 300 x 150 pixels, in the middle of the first square of 300.
+  EXPECT_NEAR(CountColor(image, 0x0000C8, {48, 168, 300, 300}), 300 * 150, 700);
+  EXPECT_EQ(CountColor(image, 0x0000C8, {48, 168, 300, 70}), 0);
+  EXPECT_EQ(CountColor(image, 0x0000C8, {380, 0, 1344, image.rows}), 0);
+}
+
+TEST(MistakeSheetTest, NoneOneAndAllAreDrawnMoreAreRefused) {
+  EXPECT_THAT(MistakeSheet("pets", {}, 0, 50), IsOk());
+  std::vector<Mistake> mistakes(kMostMistakes, ColoredMistake(3, 400, 90));
+  mistakes[1] =
+      Mistake{.file = std::string(100000, 'f'), .truth = std::string(100000, 't'), .predicted = "\xff", .pixels = {}};
+  ASSERT_OK_AND_ASSIGN(const std::string png, MistakeSheet("pets", mistakes, 1000, 5000));
+  EXPECT_EQ(Decode(png).cols, 1724);
+  mistakes.push_back(mistakes[0]);
+  EXPECT_THAT(MistakeSheet("pets", mistakes, 1000, 5000),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 25")));
+  mistakes.resize(1);
+  EXPECT_THAT(MistakeSheet("pets", mistakes, 0, 50), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1 of 0")));
+  mistakes[0].pixels.pop_back();
+  EXPECT_THAT(MistakeSheet("pets", mistakes, 1, 50),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("3 x 400")));
+}
+
+TEST(ComparisonBarsTest, ABarForEachModelAsLongAsItsAccuracy) {
+  const auto bars = [](double accuracy) {
+    const std::vector<ComparedModel> models = {{"a@1", 0.95, {0.9, 0.97}}, {"b@2", accuracy, {0.52, 0.93}}};
+    const cv::Mat image = Decode(*ComparisonBars("pets", models));
+    EXPECT_EQ(image.cols, 1600);
+    return cv::countNonZero(image.reshape(1) < 200);
+  };
+  EXPECT_GT(bars(0.9), bars(0.6) + 2000);
+  EXPECT_THAT(ComparisonBars("pets", {{"a@1", 1, {0.3, 1}}}), IsOk());
+  EXPECT_THAT(ComparisonBars("pets", {{std::string(100000, 'n'), 0, {0, 0.1}}}), IsOk());
+  EXPECT_THAT(ComparisonBars("pets", std::vector<ComparedModel>(kMostCompared, {"a", 0.5, {0.4, 0.6}})), IsOk());
+  EXPECT_THAT(ComparisonBars("pets", {}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1 to 50")));
+  EXPECT_THAT(ComparisonBars("pets", {{"a@1", 0.5, {0.6, 0.7}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a@1")));
 }
 
 }  // namespace

@@ -1,0 +1,91 @@
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/base/status.h"
+#include "core/viz/axes.h"
+#include "core/viz/canvas.h"
+#include "core/viz/charts.h"
+
+namespace graft {
+namespace {
+
+constexpr int kColumns = 5;
+constexpr double kSide = kMistakeSide / kScale;
+constexpr double kGap = 16;
+constexpr double kTextHeight = 62;
+constexpr double kTop = 84;
+
+std::string Subtitle(size_t shown, int64_t wrong, int64_t images) {
+  if (wrong == 0) {
+    return absl::StrFormat("%d %s", images, images == 1 ? "image" : "images");
+  }
+  const std::string of = absl::StrFormat("%d %s in %d images", wrong, wrong == 1 ? "mistake" : "mistakes", images);
+  return static_cast<int64_t>(shown) < wrong ? absl::StrFormat("the %d most confident of %s", shown, of)
+                                             : absl::StrFormat("%s, the most confident first", of);
+}
+
+void DrawMistake(Canvas& canvas, Point corner, const Mistake& mistake) {
+  const Rect box{corner.x, corner.y, kSide, kSide};
+  canvas.FillRectangle(box, Rgb(0xF2F2F2));
+  if (mistake.width > 0) {
+    const double scale = std::min(kSide / mistake.width, kSide / mistake.height);
+    const Rect picture{box.x + (kSide - mistake.width * scale) / 2, box.y + (kSide - mistake.height * scale) / 2,
+                       mistake.width * scale, mistake.height * scale};
+    canvas.Picture(picture, mistake.pixels, mistake.width, mistake.height);
+  } else {
+    canvas.Text({box.x + kSide / 2, box.y + kSide / 2}, "can't be shown",
+                {.color = kMuted,
+                 .size = kTickSize,
+                 .horizontal = HorizontalAlign::kCenter,
+                 .vertical = VerticalAlign::kMiddle});
+  }
+  // A name, cut to its room, and a probability behind it, which never is.
+  const auto line = [&](double y, absl::string_view before, const std::string& name, double probability,
+                        const TextStyle& style) {
+    const std::string number = absl::StrCat(" ", Percent(probability));
+    const double room =
+        kSide - canvas.TextWidth(before, style.size, style.bold) - canvas.TextWidth(number, style.size, style.bold);
+    canvas.Text({corner.x, y}, absl::StrCat(before, canvas.Shorten(name, room, style.size, style.bold), number), style);
+  };
+  line(box.bottom() + 17, "", mistake.predicted, mistake.probability,
+       {.color = Rgb(0xB04A00), .size = 12, .bold = true});
+  line(box.bottom() + 33, "is ", mistake.truth, mistake.truth_probability, {.color = kInk, .size = 12});
+  canvas.Text({corner.x, box.bottom() + 48}, canvas.Shorten(mistake.file, kSide, 9.5), {.color = kMuted, .size = 9.5});
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> MistakeSheet(absl::string_view title, const std::vector<Mistake>& mistakes, int64_t wrong,
+                                         int64_t images) {
+  if (mistakes.size() > kMostMistakes || wrong < static_cast<int64_t>(mistakes.size()) || images < wrong) {
+    return InvalidField("mistakes", absl::StrCat("there are ", mistakes.size(), " of ", wrong, " in ", images,
+                                                 " images; at most ", kMostMistakes, " are shown"));
+  }
+  for (const Mistake& mistake : mistakes) {
+    if (mistake.width < 0 || mistake.height < 0 || (mistake.width == 0) != (mistake.height == 0) ||
+        mistake.pixels.size() != static_cast<size_t>(mistake.width) * static_cast<size_t>(mistake.height) * 3) {
+      return InvalidField("mistakes", absl::StrCat(mistake.file, " has ", mistake.pixels.size(), " bytes for ",
+                                                   mistake.width, " x ", mistake.height, " pixels"));
+    }
+  }
+  const size_t rows = std::max<size_t>(1, (mistakes.size() + kColumns - 1) / kColumns);
+  const double row_height = mistakes.empty() ? 60 : kSide + kTextHeight;
+  const auto width = static_cast<int>(2 * kMargin + kColumns * kSide + (kColumns - 1) * kGap);
+  const auto height = static_cast<int>(kTop + static_cast<double>(rows) * row_height + kMargin / 2);
+  GRAFT_ASSIGN_OR_RETURN(Canvas canvas, Canvas::Create(width, height, kScale));
+  DrawTitle(canvas, title);
+  canvas.Text({kMargin, 60}, Subtitle(mistakes.size(), wrong, images), {.color = kMuted, .size = kLabelSize});
+  if (wrong == 0) {
+    canvas.Text({kMargin, kTop + 24}, "No mistakes: every image was given its class.",
+                {.color = kInk, .size = kLabelSize});
+  }
+  for (size_t i = 0; i < mistakes.size(); ++i) {
+    const Point corner{kMargin + static_cast<double>(i % kColumns) * (kSide + kGap),
+                       kTop + static_cast<double>(i / kColumns) * row_height};
+    DrawMistake(canvas, corner, mistakes[i]);
+  }
+  return canvas.EncodePng();
+}
+
+}  // namespace graft
