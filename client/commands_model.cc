@@ -108,18 +108,24 @@ std::string TestAccuracy(const v1::Model& model) {
 
 std::string NameOf(const v1::Model& model) { return absl::StrCat(Printable(model.name()), "@", model.version()); }
 
+// The one whose weights the model has; null: it isn't told.
+const v1::EpochMetrics* KeptEpoch(const v1::Model& model) {
+  const auto kept = std::find_if(model.history().begin(), model.history().end(),
+                                 [&](const v1::EpochMetrics& epoch) { return epoch.epoch() == model.kept_epoch(); });
+  return kept == model.history().end() ? nullptr : &*kept;
+}
+
 // A line of the list.
 std::vector<std::string> Row(const v1::Model& model) {
   if (!model.damaged().empty()) {
     return {NameOf(model), "damaged", "-", "-", "-", "-", Bytes(model.size_bytes()), "-"};
   }
+  const v1::EpochMetrics* const kept = KeptEpoch(model);
   return {NameOf(model),
           Printable(model.variant()),
           Printable(model.dataset()),
           absl::StrCat(model.labels_size()),
-          model.kept_epoch() == 0
-              ? "-"
-              : absl::StrFormat("%.4f", model.history(model.kept_epoch() - 1).validation_accuracy()),
+          kept == nullptr ? "-" : absl::StrFormat("%.4f", kept->validation_accuracy()),
           TestAccuracy(model),
           Bytes(model.size_bytes()),
           Time(model.create_time().seconds())};
@@ -156,11 +162,11 @@ void PrintModel(const Cli& cli, const v1::Model& model) {
            << "\nclasses: " << Printable(absl::StrJoin(model.labels(), ", ")) << "\n\n"
            << LayerTable(model.layers()) << "\nOptions\n";
   PrintOptions(cli, model.options());
-  if (model.history_size() > 0) {
-    const v1::EpochMetrics& last = model.history(model.history_size() - 1);
+  if (const v1::EpochMetrics* const kept = KeptEpoch(model); kept != nullptr) {
     *cli.out << absl::StrFormat(
-        "\nLast epoch (%d): loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f\n", last.epoch(),
-        last.loss(), last.accuracy(), last.validation_loss(), last.validation_accuracy());
+        "\nEpoch %d of %d was kept: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f\n",
+        kept->epoch(), model.history_size(), kept->loss(), kept->accuracy(), kept->validation_loss(),
+        kept->validation_accuracy());
   }
   for (const v1::EvaluateResult& evaluation : model.evaluations()) {
     *cli.out << "\nEvaluated on " << Printable(evaluation.dataset()) << " ("

@@ -127,8 +127,10 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
   GRAFT_RETURN_IF_ERROR(SaveModel(model, request.staging));
 
   TrainJobResult result{model.name, model.version, std::nullopt, model.training_seconds};
-  if (!model.history.empty()) {
+  if (model.history.size() > 1) {
     GRAFT_RETURN_IF_ERROR(DrawCurves(model, request.staging));
+  }
+  if (!model.history.empty()) {
     result.kept_epoch = model.history[static_cast<size_t>(model.kept_epoch) - 1];
   }
   return ToJson(result);

@@ -21,10 +21,11 @@ class KnnHead : public Head {
  public:
   KnnHead(HeadPlan plan, const torch::Device& device) : plan_(std::move(plan)), device_(device) {}
 
-  absl::StatusOr<std::vector<EpochMetrics>> Fit(const Examples& examples, const TrainHooks& hooks) override {
-    GRAFT_ASSIGN_OR_RETURN(const TrainingRows rows, GatherTrainingRows(examples, plan_, hooks.on_progress));
+  absl::StatusOr<FitResult> Fit(const FitRequest& request) override {
+    GRAFT_ASSIGN_OR_RETURN(const TrainingRows rows,
+                           GatherTrainingRows(request.examples, plan_, request.hooks.on_progress));
     Set(rows.values, torch::tensor(rows.labels, torch::kLong));
-    return std::vector<EpochMetrics>();
+    return FitResult();
   }
 
   absl::Status Save(const std::filesystem::path& file) const override {

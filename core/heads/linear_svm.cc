@@ -56,15 +56,16 @@ class LinearSvmHead : public Head {
   LinearSvmHead(HeadPlan plan, const torch::Device& device)
       : plan_(std::move(plan)), device_(device), outputs_(OutputUnits(plan_.classes)) {}
 
-  absl::StatusOr<std::vector<EpochMetrics>> Fit(const Examples& examples, const TrainHooks& hooks) override {
-    GRAFT_ASSIGN_OR_RETURN(const TrainingRows rows, GatherTrainingRows(examples, plan_, hooks.on_progress));
+  absl::StatusOr<FitResult> Fit(const FitRequest& request) override {
+    GRAFT_ASSIGN_OR_RETURN(const TrainingRows rows,
+                           GatherTrainingRows(request.examples, plan_, request.hooks.on_progress));
     const RowMatrix matrix = {rows.values.const_data_ptr<float>(), rows.values.size(1)};
     const std::vector<int> fold_of = StratifiedFolds(rows.labels, kFolds, plan_.options.seed);
 
     // Of each output: a machine without each fold, and one on all rows.
     constexpr int kAll = kFolds;
     std::vector<absl::StatusOr<LinearScore>> machines(static_cast<size_t>(outputs_ * (kFolds + 1)), LinearScore());
-    FitProgress progress(hooks.on_progress, static_cast<int64_t>(machines.size()));
+    FitProgress progress(request.hooks.on_progress, static_cast<int64_t>(machines.size()));
     ParallelFor(static_cast<int64_t>(machines.size()), plan_.options.threads, [&](int64_t problem) {
       const auto left_out = static_cast<int>(problem % (kFolds + 1));
       std::vector<int64_t> which;
@@ -106,7 +107,7 @@ class LinearSvmHead : public Head {
       calibration[output][1] = curve.offset;
     }
     Set(weights, bias, calibration);
-    return std::vector<EpochMetrics>();
+    return FitResult();
   }
 
   absl::Status Save(const std::filesystem::path& file) const override {

@@ -166,8 +166,41 @@ class Trainer {
       epoch.stage = stage_name;
       outcome_.history.push_back(std::move(epoch));
     }
-    outcome_.kept_epoch = fitted.kept_epoch > 0 ? before + fitted.kept_epoch : 0;
+    outcome_.kept_epoch = before + fitted.kept_epoch;
+    if (fitted.history.empty()) {
+      outcome_.history.push_back(ScoreOnce(*head, examples, outcome_.seconds));
+      outcome_.kept_epoch = 1;
+      GRAFT_RETURN_IF_ERROR(hooks_.on_epoch(outcome_.history.back()));
+    }
     return head;
+  }
+
+  // A head that learns all at once has one epoch.
+  static EpochMetrics ScoreOnce(const Head& head, const Examples& examples, double seconds) {
+    EpochMetrics epoch;
+    epoch.epoch = 1;
+    const auto score = [&](absl::Span<const int64_t> rows, double* loss, double* accuracy) {
+      constexpr size_t kBatch = 64;
+      Meter meter;
+      Batches batches(*examples.inputs, rows, kBatch, 0, &epoch.input_wait_seconds);
+      for (;;) {
+        const auto [batch, x] = batches.Next();
+        if (batch.empty()) {
+          break;
+        }
+        const torch::Tensor probabilities = head.Predict(x).clamp_min(1e-7);
+        const torch::Tensor labels = examples.Labels(batch).cpu();
+        meter.Add(torch::nll_loss(probabilities.log(), labels).item<double>(),
+                  probabilities.argmax(1).eq(labels).sum().item<double>(), static_cast<int64_t>(batch.size()));
+      }
+      *loss = meter.MeanLoss();
+      *accuracy = meter.Accuracy();
+    };
+    const torch::NoGradGuard no_grad;
+    score(examples.train, &epoch.loss, &epoch.accuracy);
+    score(examples.validation, &epoch.validation_loss, &epoch.validation_accuracy);
+    epoch.seconds = seconds;
+    return epoch;
   }
 
   // The images, or what the trunk makes of them where it runs once per image.

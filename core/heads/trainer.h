@@ -31,8 +31,8 @@ struct TrainRequest {
 
 struct TrainOutcome {
   TrainingOptions options;            // `auto` resolved
-  std::vector<EpochMetrics> history;  // empty: the head isn't trained in epochs
-  int kept_epoch = 0;                 // the one in history whose weights were kept; 0: trained without epochs
+  std::vector<EpochMetrics> history;  // never empty: a head that learns all at once has one
+  int kept_epoch = 0;                 // the one in history whose weights were kept
   std::string trunk_fingerprint;
   double seconds = 0;  // of fitting, validation included
 };

@@ -130,6 +130,17 @@ TrainingOptions AugmentedRecommended(double learning_rate, int epochs) {
   return options;
 }
 
+// A linear machine on what each channel of the grid sees on average, at the size that the weights were trained at.
+TrainingOptions FeaturesRecommended() {
+  TrainingOptions options = Best(Reference(1e-4, 0.3));
+  options.image_size = 224;
+  options.interpolation = Interpolation::kBilinear;
+  options.head = HeadKind::kLinearSvm;
+  options.pooling = Pooling::kAverage;
+  options.feature_scaling = FeatureScaling::kL2;
+  return options;
+}
+
 // The staged recipe: the head on features, then the last two blocks with it, gently.
 TrainingOptions FinetunedRecommended() {
   TrainingOptions options = Best(Reference(3e-5, 0.3));
@@ -207,7 +218,7 @@ absl::Span<const Variant> Variants() {
        .head = "dense",
        .layers = &DenseHead,
        .reference = Rescaled(Reference(1e-4, 0.3)),
-       .recommended = Best(Reference(1e-4, 0.3)),
+       .recommended = FeaturesRecommended(),
        .parameters = 4'457'985,
        .trainable_parameters = 4'457'985},
       {.name = "vgg16_frozen",

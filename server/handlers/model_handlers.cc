@@ -59,9 +59,11 @@ absl::Status ListModels(const Deps& deps, const Call&, const v1::ListModelsReque
     v1::Model& model = *response->add_models();
     model = ToProto(*entry);
     model.clear_layers();
-    // The last epoch is what a list shows.
+    // Of the epochs a list shows the one that was kept.
     if (model.history_size() > 1) {
-      model.mutable_history()->DeleteSubrange(0, model.history_size() - 1);
+      const v1::EpochMetrics kept = model.history(std::clamp(model.kept_epoch(), 1, model.history_size()) - 1);
+      model.clear_history();
+      *model.add_history() = kept;
     }
     for (v1::EvaluateResult& evaluation : *model.mutable_evaluations()) {
       evaluation.mutable_report()->clear_confusion();

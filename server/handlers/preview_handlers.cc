@@ -225,7 +225,7 @@ absl::StatusOr<Sheet> Augmented(const Source& source, const v1::PreviewDatasetRe
   if (!view.variant().empty()) {
     GRAFT_RETURN_IF_ERROR(CheckText("augmented.variant", view.variant(), 100));
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(view.variant()));
-    defaults = variant->defaults;
+    defaults = variant->recommended;
   }
   GRAFT_ASSIGN_OR_RETURN(const TrainingOptions options, FromProto(view.options(), defaults));
   if (!options.augmentation.any()) {

@@ -111,8 +111,8 @@ TEST_F(EndToEndTest, TheWholeJob) {
   // The same on every machine: SHA-256 over the manifest of this split.
   EXPECT_EQ(dataset["fingerprint"], "7755a3dfc0385cc6e8340908b85c79e495459900e0afc359a4ee436df6fb8942");
 
-  const Outcome train =
-      Graft({"train", "cats", "--dataset", "pets", "--variant", "vgg16_features", "--set", "epochs=6", "--watch"});
+  const Outcome train = Graft({"train", "cats", "--dataset", "pets", "--variant", "vgg16_features", "--set",
+                               "head=dense", "--set", "image_size=96", "--set", "epochs=6", "--watch"});
   ASSERT_EQ(train.exit_status, 0) << train.err;
   EXPECT_THAT(train.out, HasSubstr("6/6"));
   const Outcome evaluate = Graft({"evaluate", "cats"});

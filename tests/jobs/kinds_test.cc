@@ -225,6 +225,7 @@ TEST_F(ResolveTest, TrainingGetsEveryDefaultOfItsVariant) {
   v1::JobSpec submitted = Train();
   submitted.mutable_train()->set_variant("vgg16_features");
   submitted.mutable_train()->mutable_options()->set_epochs(7);
+  submitted.mutable_train()->mutable_options()->set_head(v1::HEAD_DENSE);
   ASSERT_OK_AND_ASSIGN(const ResolvedJob job, Resolve(submitted));
   EXPECT_EQ(job.kind, "train");
   EXPECT_EQ(job.dataset, "pets");

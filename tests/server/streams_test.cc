@@ -92,7 +92,10 @@ TEST_F(StreamsTest, ManyWatchersThatComeAndGoSeeEverything) {
   for (int epoch = 1; epoch <= 200; ++epoch) {
     ReportEpoch(job.id(), epoch);
   }
-  executor_->Exit(job.id(), 1, absl::AbortedError("killed"));
+  JobStateChange end;
+  end.state = JobState::kFailed;
+  end.error = absl::AbortedError("enough");
+  Report(job.id(), 201, end);
   for (std::thread& watcher : watchers) {
     watcher.join();
   }

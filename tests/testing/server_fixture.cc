@@ -69,21 +69,25 @@ grpc::Status ServerFixture::Submit(const v1::JobSpec& spec, v1::Job* job, const 
 }
 
 void ServerFixture::ReportEpoch(const std::string& job, int epoch) {
+  EpochMetrics metrics;
+  metrics.epoch = epoch;
+  Report(job, epoch, metrics);
+}
+
+void ServerFixture::Report(const std::string& job, int sequence, const JobEventBody& event) {
   v1::ReportRequest request;
   request.set_job_id(job);
   request.set_attempt(1);
-  request.set_first_sequence(epoch);
+  request.set_first_sequence(sequence);
   for (const WorkerLaunch& launch : executor_->launches()) {
     if (launch.job_id == job) {
       request.set_incarnation(launch.incarnation);
     }
   }
-  EpochMetrics metrics;
-  metrics.epoch = epoch;
-  request.add_events(DocumentText(ToJson(JobEventBody(metrics))));
+  request.add_events(DocumentText(ToJson(event)));
   v1::ReportResponse response;
   ASSERT_TRUE(workers_->Report(Context().get(), request, &response).ok());
-  EXPECT_EQ(response.acknowledged(), epoch);
+  EXPECT_EQ(response.acknowledged(), sequence);
 }
 
 void ServerFixture::AddModel(int version) {

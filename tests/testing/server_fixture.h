@@ -41,6 +41,7 @@ class ServerFixture : public ::testing::Test {
   static v1::JobSpec Split(const std::string& name);
   grpc::Status Submit(const v1::JobSpec& spec, v1::Job* job, const std::string& request_id = "");
   // As the worker of the job's first attempt.
+  void Report(const std::string& job, int sequence, const JobEventBody& event);
   void ReportEpoch(const std::string& job, int epoch);
   // A model on the disk, as a job publishes it: pets, of the classes cat and dog.
   void AddModel(int version);

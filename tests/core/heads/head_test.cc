@@ -62,6 +62,10 @@ TrainHooks QuietHooks() {
           [](const EpochMetrics&) { return absl::OkStatus(); }};
 }
 
+absl::StatusOr<FitResult> FitOn(Head* head, const Examples& examples, const TrainHooks& hooks) {
+  return head->Fit({examples, hooks, {}});
+}
+
 TEST(HeadTest, EveryHeadLearnsSavesLoadsAndPredictsTheSame) {
   SetTorchThreads(2);
   for (const HeadInfo& info : Heads()) {
@@ -135,7 +139,7 @@ TEST(HeadTest, AClassThatIsAbsentOrAloneIsNoReasonToFail) {
       }
       SCOPED_TRACE(absl::StrCat(kind, ", ", classes, " classes"));
       ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, classes), "cpu"));
-      ASSERT_THAT(head->Fit(Labelled(labels, classes), QuietHooks()), IsOk());
+      ASSERT_THAT(FitOn(head.get(), Labelled(labels, classes), QuietHooks()), IsOk());
       const torch::Tensor found = head->Predict(MadeFeatures(classes).rows());
       EXPECT_TRUE(torch::isfinite(found).all().item<bool>());
       EXPECT_LT((found.sum(1) - 1).abs().max().item<float>(), 1e-5);
@@ -148,7 +152,7 @@ TEST(HeadTest, AClassThatIsAbsentOrAloneIsNoReasonToFail) {
 TEST(HeadTest, WithoutTrainingImagesThereIsNothingToLearnFrom) {
   for (const absl::string_view kind : kWithoutEpochs) {
     ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, 2), "cpu"));
-    EXPECT_THAT(head->Fit(Labelled({}, 2), QuietHooks()),
+    EXPECT_THAT(FitOn(head.get(), Labelled({}, 2), QuietHooks()),
                 StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("training part is empty")));
   }
 }
@@ -171,14 +175,14 @@ TEST(HeadTest, HeadsWithoutEpochsSayWhatTheyDoAndStopWhenTold) {
       labels.push_back(i % 2);
     }
     ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, 2), "cpu"));
-    ASSERT_OK_AND_ASSIGN(const auto history, head->Fit(Labelled(labels, 2), hooks));
-    EXPECT_TRUE(history.empty());
+    ASSERT_OK_AND_ASSIGN(const FitResult fitted, FitOn(head.get(), Labelled(labels, 2), hooks));
+    EXPECT_TRUE(fitted.history.empty());
     const std::vector<std::string> phases = seen;
     EXPECT_EQ(phases.front(), "gather");
     EXPECT_EQ(phases.back(), kind == "knn" ? "gather" : "train");
     for (const std::string& phase : phases) {
       stop_at = phase;
-      EXPECT_THAT(head->Fit(Labelled(labels, 2), hooks), StatusIs(absl::StatusCode::kCancelled, "enough"));
+      EXPECT_THAT(FitOn(head.get(), Labelled(labels, 2), hooks), StatusIs(absl::StatusCode::kCancelled, "enough"));
     }
   }
 }
@@ -188,7 +192,7 @@ TEST(HeadTest, NeighborsVoteAndNoClassIsCertainOrImpossible) {
   plan.options.neighbors = 4;
   ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(plan, "cpu"));
   const std::vector<int64_t> labels = {0, 1, 2, 0, 1, 2, 0, 1, 2, 1};  // the last lies among class 0
-  ASSERT_THAT(head->Fit(Labelled(labels, 3), QuietHooks()), IsOk());
+  ASSERT_THAT(FitOn(head.get(), Labelled(labels, 3), QuietHooks()), IsOk());
   const torch::Tensor found = head->Predict(MadeFeatures(3).rows().slice(0, 0, 1));
   EXPECT_NEAR(found[0][0].item<float>(), (3 + 1.0 / 3) / 5, 1e-6);
   EXPECT_NEAR(found[0][1].item<float>(), (1 + 1.0 / 3) / 5, 1e-6);
@@ -199,7 +203,7 @@ TEST(HeadTest, MoreNeighborsThanImagesAreAllOfThem) {
   HeadPlan plan = PlanFor("knn", 2);
   plan.options.neighbors = 1000;
   ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(plan, "cpu"));
-  ASSERT_THAT(head->Fit(Labelled({0, 1, 0}, 2), QuietHooks()), IsOk());
+  ASSERT_THAT(FitOn(head.get(), Labelled({0, 1, 0}, 2), QuietHooks()), IsOk());
   const torch::Tensor found = head->Predict(MadeFeatures(2).rows());
   EXPECT_LT((found.select(1, 0) - 2.5 / 4).abs().max().item<float>(), 1e-6);
 }
@@ -212,7 +216,7 @@ TEST(HeadTest, AFileOfAnotherHeadOrShapeIsRefused) {
   }
   for (const absl::string_view kind : kWithoutEpochs) {
     ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(PlanFor(kind, 3), "cpu"));
-    ASSERT_THAT(head->Fit(Labelled(labels, 3), QuietHooks()), IsOk());
+    ASSERT_THAT(FitOn(head.get(), Labelled(labels, 3), QuietHooks()), IsOk());
     ASSERT_THAT(head->Save(dir / std::string(kind)), IsOk());
   }
   HeadPlan other = PlanFor("linear_svm", 3);

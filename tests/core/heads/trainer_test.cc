@@ -40,6 +40,10 @@ int SmallestSize(const Variant& variant) {
 
 class TrainerTest : public ::testing::Test {
  protected:
+  // As jobs do: a choice by timing could differ from one training to the next.
+  void SetUp() override { SetConvolutionAlgorithm(ConvolutionAlgorithm::kWinograd); }
+  void TearDown() override { SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest); }
+
   void MakeDataset(const std::vector<std::string>& labels, int per_class) {
     ASSERT_OK_AND_ASSIGN(manifest_, testing::MakePictures(dir_.path(), labels, per_class));
   }
@@ -52,6 +56,8 @@ class TrainerTest : public ::testing::Test {
     request.variant = *FindVariant(variant);
     request.options = request.variant->recommended;
     request.options.steps_per_epoch = 0;
+    request.options.head_epochs = request.variant->trunk_use == TrunkUse::kNetwork ? 2 : 0;
+    request.options.head = HeadKind::kDense;
     request.options.augmentation = {};
     request.options.image_size = SmallestSize(*request.variant);
     request.options.batch_size = 8;
@@ -93,14 +99,12 @@ TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
   for (const Variant& variant : Variants()) {
     SCOPED_TRACE(std::string(variant.name));
     TrainRequest request = Request(std::string(variant.name), "learn-" + std::string(variant.name));
-    request.options.epochs = 12;
+    request.options.epochs = variant.trunk_use == TrunkUse::kNetwork ? 4 : 12;
     request.options.dense_units = 128;
     request.options.dropout = 0;
     ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
-    if (!outcome.history.empty()) {
-      EXPECT_EQ(outcome.history.back().epoch, request.options.head_epochs + 12);
-      EXPECT_LT(outcome.history.back().loss, outcome.history.front().loss);
-    }
+    EXPECT_EQ(outcome.history.back().epoch, request.options.head_epochs + request.options.epochs);
+    EXPECT_LT(outcome.history.back().loss, outcome.history.front().loss);
     EXPECT_NE(outcome.options.preprocessing, Preprocessing::kAuto);
     ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
     ASSERT_OK_AND_ASSIGN(const EvaluationReport report,
@@ -110,13 +114,11 @@ TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
     // What was scored on the validation part while training is what the saved model scores.
     ASSERT_OK_AND_ASSIGN(const EvaluationReport validation,
                          EvaluateModel(*predictor, dataset(), manifest_, Part::kValidation, 2, &Nothing));
-    if (!outcome.history.empty()) {
-      const EpochMetrics& kept = outcome.history[static_cast<size_t>(outcome.kept_epoch) - 1];
-      EXPECT_NEAR(validation.accuracy, kept.validation_accuracy, 1e-9);
-      EXPECT_NEAR(validation.log_loss, kept.validation_loss, 1e-4);
-      for (const EpochMetrics& epoch : outcome.history) {
-        EXPECT_TRUE(epoch.stage != kept.stage || epoch.validation_accuracy <= kept.validation_accuracy) << epoch.epoch;
-      }
+    const EpochMetrics& kept = outcome.history[static_cast<size_t>(outcome.kept_epoch) - 1];
+    EXPECT_NEAR(validation.accuracy, kept.validation_accuracy, 1e-9);
+    EXPECT_NEAR(validation.log_loss, kept.validation_loss, 1e-4);
+    for (const EpochMetrics& epoch : outcome.history) {
+      EXPECT_TRUE(epoch.stage != kept.stage || epoch.validation_accuracy <= kept.validation_accuracy) << epoch.epoch;
     }
     // And trained once more, it is the same model, byte by byte.
     TrainRequest again = request;
@@ -150,7 +152,7 @@ TEST_F(TrainerTest, EveryHeadAndTreatmentLearnsSavesLoadsAndServesTheSame) {
       request.options.feature_scaling = pooling == Pooling::kMax ? FeatureScaling::kNone : FeatureScaling::kL2;
       request.options.learning_rate = request.options.feature_scaling == FeatureScaling::kL2 ? 3e-3 : 1e-4;
       ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, hooks));
-      EXPECT_EQ(outcome.history.empty(), head != HeadKind::kDense);
+      EXPECT_EQ(outcome.history.size(), head == HeadKind::kDense ? 8U : 1U);
       ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
       ASSERT_OK_AND_ASSIGN(const EvaluationReport report,
                            EvaluateModel(*predictor, dataset(), manifest_, Part::kTest, 2, &Nothing));
