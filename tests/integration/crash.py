@@ -288,7 +288,7 @@ class Run:
         # may take it a moment.
         deadline = time.monotonic() + 10
         while True:
-            left = [*self.data.glob("jobs/*/attempt-*/out"), *self.data.glob("incoming/*")]
+            left = [*self.data.glob("jobs/*/attempt-*/out"), *self.data.glob("jobs/*/checkpoints"), *self.data.glob("incoming/*")]
             uploads = list(self.data.glob("uploads/*"))
             if not left and len(uploads) < max(self.uploads, 1):
                 break
