@@ -165,11 +165,12 @@ void WatchView::Show(const v1::JobEvent& event) {
       break;
     case v1::JobEvent::kEpoch: {
       const v1::EpochMetrics& epoch = event.epoch();
-      // A watch that starts late (--after) doesn't know how many there are.
-      const std::string total = epochs_ > 0 ? absl::StrCat(epochs_) : "?";
-      Line(absl::StrFormat("epoch %*d/%s  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %s",
-                           static_cast<int>(total.size()), epoch.epoch(), total, epoch.loss(), epoch.accuracy(),
-                           epoch.validation_loss(), epoch.validation_accuracy(), Duration(epoch.seconds())));
+      // A watch that starts late (--after), or of a head that learns all at once, doesn't know how many there are.
+      const std::string total = epochs_ > 0 ? absl::StrCat("/", epochs_) : "";
+      Line(absl::StrFormat("epoch %*d%s  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %s",
+                           std::max(static_cast<int>(total.size()) - 1, 0), epoch.epoch(), total, epoch.loss(),
+                           epoch.accuracy(), epoch.validation_loss(), epoch.validation_accuracy(),
+                           Duration(epoch.seconds())));
       last_line_ = time;
       break;
     }
