@@ -43,6 +43,15 @@ absl::Status ResolveStart(const ResolveContext& context, const v1::ModelRef& mes
                                                         ", whose weights don't fit ", variant.name,
                                                         "; use a model of a variant with the same network"));
   }
+  if (model.options.head != HeadKind::kDense || spec->options.head != HeadKind::kDense) {
+    return InvalidField("train.init_from", "only a head of dense layers starts from another's weights; use head=dense");
+  }
+  // Its other weights were trained on these.
+  if (const int frozen = FrozenBlocks(*other, model.options); frozen < FrozenBlocks(variant, spec->options)) {
+    return InvalidField("train.init_from",
+                        absl::StrCat("'", ref.name, "@", ref.version, "' has trained ", model.options.trainable_blocks,
+                                     " blocks of its trunk; use options.trainable_blocks of at least as many"));
+  }
   spec->init_from = ModelRef{ref.name, ref.version, ""};
   return absl::OkStatus();
 }

@@ -29,8 +29,13 @@ class DenseHead : public Head {
   absl::StatusOr<FitResult> Fit(const FitRequest& request) override {
     const at::Generator initial = NewGenerator(torch::kCPU, plan_.options.seed);
     network_.Initialize(initial);
-    for (const Safetensors* file : request.start) {
-      GRAFT_RETURN_IF_ERROR(network_.LoadMatching(*file).status());
+    for (const Start& start : request.start) {
+      GRAFT_ASSIGN_OR_RETURN(const int fitting, network_.LoadMatching(*start.file));
+      if (fitting == 0 && start.required) {
+        return absl::FailedPreconditionError(
+            "init_from: none of that model's weights has the shape of one of this network's; use a model with the same "
+            "options.dense_units and options.image_size");
+      }
     }
     TrainingSession session(&network_, request.examples, plan_.options,
                             device_.is_cpu() ? initial : NewGenerator(device_, plan_.options.seed));

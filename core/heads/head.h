@@ -24,12 +24,17 @@ struct Examples;
 class Checkpoints;
 class Safetensors;
 
+struct Start {
+  const Safetensors* file = nullptr;
+  bool required = false;  // FAILED_PRECONDITION when nothing in it fits
+};
+
 // What a head is fitted on, and what it starts from.
 struct FitRequest {
   const Examples& examples;
   const TrainHooks& hooks;
   // Weights to start from, a later file's over an earlier one's; what none of them has is drawn from the seed.
-  std::vector<const Safetensors*> start;
+  std::vector<Start> start;
   // Where a training that can be interrupted keeps how far it is, and under which name. Null: nowhere.
   Checkpoints* checkpoints = nullptr;
   std::string stage = "fit";

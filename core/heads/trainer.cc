@@ -80,6 +80,11 @@ Stage HeadStage(const TrainingOptions& whole) {
   return stage;
 }
 
+struct StartFile {
+  Safetensors file;
+  bool required;
+};
+
 class Trainer {
  public:
   Trainer(const TrainRequest& request, const TrainHooks& hooks) : request_(request), hooks_(hooks) {}
@@ -115,11 +120,11 @@ class Trainer {
     if (trunk_ != nullptr) {
       GRAFT_ASSIGN_OR_RETURN(Safetensors file,
                              Safetensors::Open(TrunkFile(request_.weights_dir, request_.variant->trunk->name)));
-      start_.push_back(std::move(file));
+      start_.push_back({std::move(file), false});
     }
     if (!request_.init_from.empty()) {
       GRAFT_ASSIGN_OR_RETURN(Safetensors file, Safetensors::OpenSealed(request_.init_from));
-      start_.push_back(std::move(file));
+      start_.push_back({std::move(file), true});
     }
     return absl::OkStatus();
   }
@@ -130,7 +135,7 @@ class Trainer {
     const std::filesystem::path file = request_.out / "head.safetensors";
     GRAFT_RETURN_IF_ERROR(head->Save(file));
     GRAFT_ASSIGN_OR_RETURN(Safetensors weights, Safetensors::OpenSealed(file));
-    start_.push_back(std::move(weights));
+    start_.push_back({std::move(weights), false});
     std::filesystem::remove(file);
     return absl::OkStatus();
   }
@@ -153,14 +158,19 @@ class Trainer {
       epoch.stage = stage_name;
       return hooks_.on_epoch(epoch);
     };
-    std::vector<const Safetensors*> start;
-    for (const Safetensors& file : start_) {
-      start.push_back(&file);
+    std::vector<Start> start;
+    for (const StartFile& from : start_) {
+      start.push_back({&from.file, from.required});
     }
-    const Stopwatch watch(&outcome_.seconds);
-    GRAFT_ASSIGN_OR_RETURN(const FitResult fitted,
-                           head->Fit({examples, hooks, start, checkpoints_.has_value() ? &*checkpoints_ : nullptr,
-                                      stage.name, stage.name != kWholeStage}));
+    double seconds = 0;
+    FitResult fitted;
+    {
+      const Stopwatch watch(&seconds);
+      GRAFT_ASSIGN_OR_RETURN(
+          fitted, head->Fit({examples, hooks, start, checkpoints_.has_value() ? &*checkpoints_ : nullptr, stage.name,
+                             stage.name != kWholeStage}));
+    }
+    outcome_.seconds += seconds;
     for (EpochMetrics epoch : fitted.history) {
       epoch.epoch += before;
       epoch.stage = stage_name;
@@ -168,7 +178,7 @@ class Trainer {
     }
     outcome_.kept_epoch = before + fitted.kept_epoch;
     if (fitted.history.empty()) {
-      outcome_.history.push_back(ScoreOnce(*head, examples, outcome_.seconds));
+      outcome_.history.push_back(ScoreOnce(*head, examples, seconds));
       outcome_.kept_epoch = 1;
       GRAFT_RETURN_IF_ERROR(hooks_.on_epoch(outcome_.history.back()));
     }
@@ -236,7 +246,7 @@ class Trainer {
   TrainOutcome outcome_;
   std::shared_ptr<const Trunk> trunk_;
   std::vector<double> class_weights_;
-  std::vector<Safetensors> start_;
+  std::vector<StartFile> start_;
   std::optional<Checkpoints> checkpoints_;
   int epochs_ = 0;  // of all stages
 };

@@ -107,7 +107,7 @@ absl::StatusOr<int> Network::LoadMatching(const Safetensors& file) {
     const auto view = file.Get(parameter.name, DType::kF32, absl::MakeConstSpan(sizes.data(), sizes.size()));
     if (view.ok()) {
       GRAFT_RETURN_IF_ERROR(Load(*view, &parameter));
-      ++loaded;
+      loaded += parameter.tensor.dim() > 1 ? 1 : 0;
     }
   }
   return loaded;

@@ -35,8 +35,8 @@ class Network {
   // Names in files: "conv2d_1.weight" (OIHW), "dense_1.weight" (outputs x inputs), "dense_1.bias", unless a layer says
   // otherwise. DATA_LOSS: a tensor is missing or of another shape; FAILED_PRECONDITION: it isn't finite.
   absl::Status Load(const Safetensors& file);
-  // Of another network's file: the tensors with the same name and shape. How many these were. FAILED_PRECONDITION: one
-  // of them isn't finite.
+  // Of another network's file: the tensors with the same name and shape. How many of these were more than biases, which
+  // fit nearly everything. FAILED_PRECONDITION: one of them isn't finite.
   absl::StatusOr<int> LoadMatching(const Safetensors& file);
   // All weights, in the order of the layers; sealed.
   absl::Status Save(const std::filesystem::path& path) const;

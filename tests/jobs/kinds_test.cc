@@ -84,7 +84,7 @@ class ResolveTest : public ::testing::Test {
     AddModel(2, "vgg16_features");
   }
 
-  void AddModel(int version, const std::string& variant) {
+  void AddModel(int version, const std::string& variant, int trainable_blocks = 0) {
     ModelDescription model;
     model.name = "m";
     model.version = version;
@@ -92,6 +92,7 @@ class ResolveTest : public ::testing::Test {
     model.labels = {"cat", "dog", "owl"};
     model.dataset = "pets";
     fs::create_directories(data_->Model("m", version));
+    model.options.trainable_blocks = trainable_blocks;
     EXPECT_THAT(SaveModel(model, data_->Model("m", version)), IsOk());
   }
 
@@ -274,6 +275,25 @@ TEST_F(ResolveTest, TrainingThatCannotBeIsRefused) {
   refuses([](auto* t) { t->mutable_options()->set_learning_rate(-1); }, StatusCode::kInvalidArgument, "learning_rate");
   refuses([](auto* t) { t->mutable_options()->set_optimizer(static_cast<v1::Optimizer>(99)); },
           StatusCode::kInvalidArgument, "optimizer");
+  refuses([](auto* t) { t->set_preset("fastest"); }, StatusCode::kInvalidArgument, "recommended or reference");
+  refuses([](auto* t) { t->mutable_options()->set_momentum(0.5); }, StatusCode::kInvalidArgument,
+          "options.momentum: 0.5 would change nothing");
+  const auto from = [&](const std::string& variant, int version) {
+    return [=](v1::TrainSpec* t) {
+      t->set_variant(variant);
+      t->mutable_init_from()->set_name("m");
+      t->mutable_init_from()->set_version(version);
+    };
+  };
+  refuses(from("basic_cnn", 9), StatusCode::kNotFound, "train.init_from");
+  refuses(from("regularized_cnn", 1), StatusCode::kInvalidArgument, "'m@1' is a basic_cnn");
+  refuses(from("vgg16_features", 2), StatusCode::kInvalidArgument, "use head=dense");  // its preset is another head
+  v1::JobSpec good = Train();
+  from("vgg16_finetuned", 2)(good.mutable_train());
+  ASSERT_OK_AND_ASSIGN(const ResolvedJob job, Resolve(good));
+  EXPECT_THAT(Names(job.reads), ElementsAre("dataset pets@0", "model m@2"));
+  AddModel(4, "vgg16_finetuned", 2);
+  refuses(from("vgg16_frozen", 4), StatusCode::kInvalidArgument, "has trained 2 blocks");
   fs::remove(root_ / "weights/vgg16.safetensors");
   refuses([](auto* t) { t->set_variant("vgg16_features"); }, StatusCode::kFailedPrecondition, "deploy/fetch-weights");
   EXPECT_THAT(Resolve(Train()), IsOk());

@@ -389,6 +389,16 @@ TEST_F(TrainerTest, TrainingStartsFromAnothersWeights) {
   }
 }
 
+TEST_F(TrainerTest, AStartOfWhichNothingFitsIsRefused) {
+  MakeDataset({"blue", "green"}, 20);
+  const TrainRequest first = Request("vgg16_features", "first");
+  ASSERT_THAT(Train(first, QuietHooks()), IsOk());
+  TrainRequest second = Request("basic_cnn", "second");
+  second.options.dense_units = 24;
+  second.init_from = WeightsFile(first.out);
+  EXPECT_THAT(Train(second, QuietHooks()), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("init_from")));
+}
+
 // Balanced weights make up for a class with few images; weights of classes that there aren't are refused.
 TEST_F(TrainerTest, ClassWeightsNameTheClasses) {
   MakeDataset({"blue", "green"}, 20);
