@@ -2,17 +2,12 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
-#include "core/base/text.h"
 #include "core/data/packed_images.h"
 #include "core/heads/head.h"
 #include "core/nn/runtime.h"
@@ -24,38 +19,6 @@
 
 namespace graft {
 namespace {
-
-// What an image of each class counts; empty: all the same. INVALID_ARGUMENT: a class is named that there isn't.
-absl::StatusOr<std::vector<double>> ClassWeights(const TrainingOptions& options, const Manifest& manifest) {
-  const std::string& wanted = options.class_weights;
-  if (wanted == "none") {
-    return std::vector<double>();
-  }
-  if (wanted == "balanced") {
-    std::vector<double> counts(manifest.labels.size());
-    for (const ManifestEntry& entry : manifest.entries) {
-      if (entry.part == Part::kTrain) {
-        ++counts[static_cast<size_t>(entry.label)];
-      }
-    }
-    const double mean = std::accumulate(counts.begin(), counts.end(), 0.0) / static_cast<double>(counts.size());
-    for (double& count : counts) {
-      count = count > 0 ? mean / count : 0;
-    }
-    return counts;
-  }
-  std::vector<double> weights(manifest.labels.size(), 1);
-  GRAFT_ASSIGN_OR_RETURN(const auto named, ParseClassWeights(wanted));
-  for (const auto& [label, weight] : named) {
-    const auto found = std::find(manifest.labels.begin(), manifest.labels.end(), label);
-    if (found == manifest.labels.end()) {
-      return InvalidField("options.class_weights", absl::StrCat("the data set has no class '", Printable(label),
-                                                                "'; it has ", absl::StrJoin(manifest.labels, ", ")));
-    }
-    weights[static_cast<size_t>(found - manifest.labels.begin())] = weight;
-  }
-  return weights;
-}
 
 // A part of a training, with options of its own, that ends with a head.
 struct Stage {
@@ -95,7 +58,7 @@ class Trainer {
     outcome_.options = plan.options;
     GRAFT_RETURN_IF_ERROR(CheckPrecision(plan.options.precision, plan.options.device));
     SetTorchThreads(plan.options.threads);
-    GRAFT_ASSIGN_OR_RETURN(class_weights_, ClassWeights(plan.options, *request_.manifest));
+    GRAFT_ASSIGN_OR_RETURN(class_weights_, ClassWeights(plan.options.class_weights, *request_.manifest));
     if (request_.variant->trunk != nullptr) {
       GRAFT_ASSIGN_OR_RETURN(trunk_,
                              Trunk::Load(request_.variant->trunk->name, request_.weights_dir, plan.options.device));

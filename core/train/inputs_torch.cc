@@ -1,8 +1,13 @@
 #include "core/train/inputs_torch.h"
 
 #include <algorithm>
+#include <numeric>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/parallel.h"
+#include "core/base/status.h"
+#include "core/base/text.h"
 #include "core/data/augment.h"
 #include "core/model/treatment.h"
 #include "core/nn/input_torch.h"
@@ -80,6 +85,36 @@ torch::Tensor Examples::Labels(absl::Span<const int64_t> rows) const {
   std::transform(rows.begin(), rows.end(), tensor.data_ptr<int64_t>(),
                  [&](int64_t row) { return labels[static_cast<size_t>(row)]; });
   return tensor.to(device);
+}
+
+absl::StatusOr<std::vector<double>> ClassWeights(absl::string_view wanted, const Manifest& manifest) {
+  if (wanted == "none") {
+    return std::vector<double>();
+  }
+  if (wanted == "balanced") {
+    std::vector<double> counts(manifest.labels.size());
+    for (const ManifestEntry& entry : manifest.entries) {
+      if (entry.part == Part::kTrain) {
+        ++counts[static_cast<size_t>(entry.label)];
+      }
+    }
+    const double mean = std::accumulate(counts.begin(), counts.end(), 0.0) / static_cast<double>(counts.size());
+    for (double& count : counts) {
+      count = count > 0 ? mean / count : 0;
+    }
+    return counts;
+  }
+  std::vector<double> weights(manifest.labels.size(), 1);
+  GRAFT_ASSIGN_OR_RETURN(const auto named, ParseClassWeights(wanted));
+  for (const auto& [label, weight] : named) {
+    const auto found = std::find(manifest.labels.begin(), manifest.labels.end(), label);
+    if (found == manifest.labels.end()) {
+      return InvalidField("options.class_weights", absl::StrCat("the data set has no class '", Printable(label),
+                                                                "'; it has ", absl::StrJoin(manifest.labels, ", ")));
+    }
+    weights[static_cast<size_t>(found - manifest.labels.begin())] = weight;
+  }
+  return weights;
 }
 
 torch::Tensor Examples::Prepare(const torch::Tensor& inputs) const {

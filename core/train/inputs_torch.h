@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/data/manifest.h"
 #include "core/data/packed_images.h"
@@ -52,6 +54,10 @@ struct Examples {
   torch::Tensor Prepare(const torch::Tensor& inputs) const;
   torch::Tensor Labels(absl::Span<const int64_t> rows) const;
 };
+
+// What an image of each class counts, by the option class_weights; empty: all the same. A class of `balanced` that no
+// image trains counts 0. INVALID_ARGUMENT: a class is named that there isn't.
+absl::StatusOr<std::vector<double>> ClassWeights(absl::string_view wanted, const Manifest& manifest);
 
 Examples MakeExamples(const Manifest& manifest, std::unique_ptr<const Inputs> inputs, const torch::Device& device);
 
