@@ -65,9 +65,10 @@ std::string QualityText(const v1::DatasetQuality& quality) {
   std::string text;
   const int64_t pairs = quality.pairs_across_parts() + quality.pairs_within_parts();
   absl::StrAppend(&text, "duplicates   ", quality.pairs_cut_short() ? "at least " : "",
-                  Thousands(quality.pairs_across_parts()), " near-duplicate pairs across parts, ",
-                  Thousands(quality.pairs_within_parts()), " within one; ", Thousands(quality.exact_copies()),
-                  " exact copies left out\n");
+                  Thousands(quality.pairs_across_parts()),
+                  quality.pairs_across_parts() == 1 ? " near-duplicate pair" : " near-duplicate pairs",
+                  " across parts, ", Thousands(quality.pairs_within_parts()), " within one; ",
+                  Thousands(quality.exact_copies()), " exact copies left out\n");
   constexpr int kShown = 10;
   for (int i = 0; i < std::min(kShown, quality.near_duplicates_size()); ++i) {
     const v1::NearDuplicates& near = quality.near_duplicates(i);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/call.h"
 #include "client/commands.h"
 #include "client/completion.h"
@@ -65,6 +66,14 @@ int VariantList(const Cli& cli) {
               });
 }
 
+// "Share of the last step kept. Only for optimizer=sgd."
+std::string Meaning(const v1::OptionInfo& option) {
+  absl::string_view only = option.unused();
+  return absl::StrCat(Printable(option.meaning()), absl::ConsumePrefix(&only, "is only for ")
+                                                       ? absl::StrCat(" Only for ", Printable(only), ".")
+                                                       : "");
+}
+
 int VariantShow(const Cli& cli, const std::string& name) {
   v1::GetVariantRequest request;
   request.set_name(name);
@@ -82,14 +91,14 @@ int VariantShow(const Cli& cli, const std::string& name) {
     *cli.out << "Its input are features of " << Printable(variant.trunk()) << ", frozen.\n";
   }
   *cli.out
-      << "\n"
+      << "\nLayers for two classes, with the preset reference\n"
       << LayerTable(variant.layers())
       << "\nOptions: what they are when they aren't set, by preset (--preset, else recommended); change with --set "
          "OPTION=VALUE\n";
   std::vector<std::vector<std::string>> rows = {{"OPTION", "RECOMMENDED", "REFERENCE", "RANGE", "MEANING"}};
   for (const v1::OptionInfo& option : variant.options()) {
     rows.push_back({Printable(option.name()), Printable(option.default_value()), Printable(option.reference_value()),
-                    Printable(option.range()), Printable(option.meaning())});
+                    Printable(option.range()), Meaning(option)});
   }
   *cli.out << Table(rows);
   return kOk;

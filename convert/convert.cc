@@ -211,9 +211,9 @@ v1::Dataset ToProto(const DatasetEntry& entry) {
   return out;
 }
 
-v1::DatasetQuality ToProto(const DatasetQuality& quality) {
+v1::DatasetQuality ToProto(const DatasetQuality& quality, const std::string& dataset) {
   v1::DatasetQuality out;
-  for (const std::string& warning : QualityWarnings(quality)) {
+  for (const std::string& warning : QualityWarnings(quality, dataset)) {
     out.add_warnings(warning);
   }
   const auto set_image = [](const DatasetQuality::Image& image, v1::NearDuplicates::Image* message) {

@@ -39,7 +39,7 @@ v1::Variant ToProto(const Variant& variant);
 v1::SplitSpec ToProto(const SplitRecipe& recipe, const std::string& dataset);
 v1::EvaluateResult ToProto(const Evaluation& evaluation);
 v1::Dataset ToProto(const DatasetEntry& entry);
-v1::DatasetQuality ToProto(const DatasetQuality& quality);
+v1::DatasetQuality ToProto(const DatasetQuality& quality, const std::string& dataset);
 // A model whose variant isn't known any more is shown as damaged, too.
 v1::Model ToProto(const ModelEntry& entry);
 

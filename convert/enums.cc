@@ -62,6 +62,9 @@ absl::StatusOr<Preprocessing> FromProto(v1::Preprocessing preprocessing) {
 absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation) {
   return Find("interpolation", interpolation, EnumNames(&InterpolationName), Interpolation::kNearest);
 }
+absl::StatusOr<Pooling> FromProto(v1::Pooling pooling) {
+  return Find("pooling", pooling, EnumNames(&PoolingName), Pooling::kNone);
+}
 absl::StatusOr<Part> FromProto(v1::Part part) { return Find("part", part, EnumNames(&PartName), Part::kTest); }
 absl::StatusOr<LabelRule> FromProto(v1::LabelRule rule) {
   return Find("split.label_rule", rule, {"filename", "folder"}, LabelRule::kFilename);

@@ -26,6 +26,7 @@ std::string EnumName(const google::protobuf::EnumDescriptor& type, int number);
 // that there are.
 absl::StatusOr<Preprocessing> FromProto(v1::Preprocessing preprocessing);
 absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation);
+absl::StatusOr<Pooling> FromProto(v1::Pooling pooling);
 absl::StatusOr<Part> FromProto(v1::Part part);
 absl::StatusOr<LabelRule> FromProto(v1::LabelRule rule);
 // Whether to make hard links.

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/data/thumbnail.h"
+#include "core/data/image.h"
 #include "core/infer/evaluate.h"
 #include "core/infer/predictor.h"
 #include "core/nn/runtime.h"
@@ -16,6 +16,12 @@
 
 namespace graft {
 namespace {
+
+absl::StatusOr<RgbImage> Thumbnail(const std::filesystem::path& file) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(file, ImageLimits().max_bytes));
+  GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes));
+  return DecodeThumbnail(bytes, info, kMistakeSide);
+}
 
 // The first of `wrong`, with their photographs from the part's folder.
 std::vector<Mistake> WorstMistakes(const Predictions& predictions, const std::vector<size_t>& wrong,
@@ -30,12 +36,10 @@ std::vector<Mistake> WorstMistakes(const Predictions& predictions, const std::ve
     mistake.probability = predictions.confidence(image);
     mistake.truth_probability = predictions.row(image)[static_cast<size_t>(predictions.truth[image])];
     // One that has gone since its features were cached is shown as that; the scores don't need it.
-    if (const auto bytes = ReadFile(folder / mistake.file, ImageLimits().max_bytes); bytes.ok()) {
-      if (absl::StatusOr<RgbImage> photograph = DecodeThumbnail(*bytes, kMistakeSide); photograph.ok()) {
-        mistake.width = photograph->width;
-        mistake.height = photograph->height;
-        mistake.pixels = std::move(photograph->pixels);
-      }
+    if (absl::StatusOr<RgbImage> photograph = Thumbnail(folder / mistake.file); photograph.ok()) {
+      mistake.width = photograph->width;
+      mistake.height = photograph->height;
+      mistake.pixels = std::move(photograph->pixels);
     }
     mistakes.push_back(std::move(mistake));
   }

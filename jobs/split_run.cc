@@ -37,7 +37,7 @@ absl::StatusOr<nlohmann::json> RunSplit(const RunRequest& request, const JobSink
       const DatasetQuality quality, CatchExceptions("looking for near-duplicates", [&] {
         return absl::StatusOr<DatasetQuality>(InspectDataset(request.staging, manifest, findings, options.threads));
       }));
-  for (const std::string& warning : QualityWarnings(quality)) {
+  for (const std::string& warning : QualityWarnings(quality, spec.dataset)) {
     sink.log({warning, true});
   }
   GRAFT_RETURN_IF_ERROR(SaveQuality(quality, request.staging));

@@ -112,14 +112,15 @@ DatasetQuality InspectDataset(const std::filesystem::path& dataset, const Manife
   return quality;
 }
 
-std::vector<std::string> QualityWarnings(const DatasetQuality& quality) {
+std::vector<std::string> QualityWarnings(const DatasetQuality& quality, absl::string_view dataset) {
   std::vector<std::string> warnings;
   const absl::string_view at_least = quality.pairs_cut_short ? "at least " : "";
   if (quality.crossing_pairs > 0) {
     warnings.push_back(absl::StrCat(
         at_least, Count(quality.crossing_pairs, "pair of images shows", "pairs of images show"),
         " the same in two parts; scores on validation and test images that were trained on are too good. Look at ",
-        quality.crossing_pairs == 1 ? "it" : "them", " with: graft dataset preview --duplicates"));
+        quality.crossing_pairs == 1 ? "it" : "them", " with: graft dataset preview ", dataset,
+        " --duplicates --out pairs.png"));
   }
   const int64_t other_labels = std::count_if(quality.pairs.begin(), quality.pairs.end(),
                                              [](const DatasetQuality::Pair& pair) { return pair.CrossesLabels(); });

@@ -59,8 +59,8 @@ inline constexpr size_t kListedPairs = 1000;
 DatasetQuality InspectDataset(const std::filesystem::path& dataset, const Manifest& manifest,
                               const SplitFindings& findings, int threads);
 
-// What a person should see to, a sentence each.
-std::vector<std::string> QualityWarnings(const DatasetQuality& quality);
+// What a person should see to, a sentence each. `dataset`: its name, for the command that shows more.
+std::vector<std::string> QualityWarnings(const DatasetQuality& quality, absl::string_view dataset);
 
 // Sealed. Load: NOT_FOUND (data sets of older versions have none) or DATA_LOSS.
 absl::Status SaveQuality(const DatasetQuality& quality, const std::filesystem::path& dataset);

@@ -40,7 +40,7 @@ struct ModelDescription {
   std::string job_id;
   int64_t create_time_ms = 0;  // since 1970, UTC
   std::vector<EpochMetrics> history;
-  int kept_epoch = 0;  // the one in history whose weights these are; 0: trained without epochs
+  int kept_epoch = 0;  // the one in history whose weights these are
   double training_seconds = 0;
 };
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -249,7 +250,7 @@ bool OptionRange::Contains(double value) const {
 }
 
 std::string OptionRange::Text() const {
-  return absl::StrCat(low_open ? "above " : "", low, " to ", high_open ? "below " : "", high);
+  return absl::StrFormat("%s%.10g to %s%.10g", low_open ? "above " : "", low, high_open ? "below " : "", high);
 }
 
 absl::string_view PreprocessingName(Preprocessing preprocessing) {

@@ -1,4 +1,4 @@
-// The one table of model variants. A variant is a row here: its trunk, its head, its layers, its defaults and its
+// The one table of model variants. A variant is a row here: its trunk, its head, its layers, its presets and its
 // parameter counts. The server's list, the command line's help, the trainer and the tests all read it.
 #ifndef GRAFT_CORE_MODEL_VARIANTS_H_
 #define GRAFT_CORE_MODEL_VARIANTS_H_

@@ -46,7 +46,7 @@ absl::Status GetDataset(const Deps& deps, const Call&, const v1::GetDatasetReque
   *response = ToProto(entry);
   const absl::StatusOr<DatasetQuality> quality = deps.data->GetQuality(request.name());
   if (quality.ok()) {
-    *response->mutable_quality() = ToProto(*quality);
+    *response->mutable_quality() = ToProto(*quality, request.name());
   } else if (!absl::IsNotFound(quality.status()) && entry.damaged.empty()) {
     response->mutable_quality()->set_damaged(std::string(quality.status().message()));
   }

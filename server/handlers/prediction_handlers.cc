@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
+#include "core/model/treatment.h"
 #include "core/model/trunks.h"
 #include "server/handlers/handlers.h"
 
@@ -32,24 +33,6 @@ v1::ClassifyResponse ToResponse(const LoadedModel& model, const std::vector<floa
     prediction->set_probability(static_cast<double>(probabilities[i]));
   }
   return response;
-}
-
-// Mean or maximum over height and width of height x width x channels numbers.
-std::vector<float> Pool(const std::vector<float>& values, size_t channels, bool average) {
-  const size_t positions = values.size() / channels;
-  std::vector<float> pooled(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(channels));
-  for (size_t p = 1; p < positions; ++p) {
-    for (size_t c = 0; c < channels; ++c) {
-      const float value = values[p * channels + c];
-      pooled[c] = average ? pooled[c] + value : std::max(pooled[c], value);
-    }
-  }
-  if (average) {
-    for (float& value : pooled) {
-      value /= static_cast<float>(positions);
-    }
-  }
-  return pooled;
 }
 
 // Done with what a function makes, or with what it throws: an answer is made on threads that aren't the caller's.
@@ -140,15 +123,15 @@ absl::Status FindExtraction(const Deps& deps, const Call& call, const v1::Extrac
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::ExtractFeaturesResponse> ToResponse(const Extraction& extraction, v1::Pooling pooling,
-                                                       std::vector<float> features) {
-  std::vector<int64_t> shape = extraction.runner->output_shape();
-  if (pooling != v1::POOLING_NONE) {
-    features = Pool(features, static_cast<size_t>(shape.back()), pooling == v1::POOLING_AVERAGE);
-    shape = {shape.back()};
-  }
+absl::StatusOr<v1::ExtractFeaturesResponse> ToResponse(const Extraction& extraction, Pooling pooling,
+                                                       const std::vector<float>& features) {
+  const Shape grid = extraction.runner->output_shape();
+  TrainingOptions options;
+  options.pooling = pooling;
+  const Shape shape = TreatedShape(grid, pooling);
   v1::ExtractFeaturesResponse response;
-  response.mutable_values()->Assign(features.begin(), features.end());
+  response.mutable_values()->Resize(static_cast<int>(ElementCount(shape)), 0);
+  TreatFeatures(features.data(), grid, options, response.mutable_values()->mutable_data());
   response.mutable_shape()->Assign(shape.begin(), shape.end());
   response.set_preprocessing(ToProto(extraction.preprocessing));
   return response;
@@ -185,12 +168,13 @@ void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& req
 
 void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done) {
-  const v1::Pooling pooling = request.pooling() == v1::POOLING_UNSPECIFIED ? v1::POOLING_NONE : request.pooling();
-  if (pooling < v1::POOLING_NONE || pooling > v1::POOLING_MAX) {
-    done(InvalidField("pooling", absl::StrCat(static_cast<int>(pooling), " is unknown; use none, average or max")));
+  const absl::StatusOr<Pooling> pooling = FromProto(request.pooling());
+  if (!pooling.ok()) {
+    done(pooling.status());
     return;
   }
-  const FoundExtraction found = [&deps, &call, &request, pooling, done](absl::StatusOr<Extraction> extraction) {
+  const FoundExtraction found = [&deps, &call, &request, pooling = *pooling,
+                                 done](absl::StatusOr<Extraction> extraction) {
     OrElse(done, [&]() -> absl::Status {
       GRAFT_RETURN_IF_ERROR(extraction.status());
       return deps.batcher->Submit(
@@ -198,7 +182,7 @@ void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeatur
            [extraction = *extraction, pooling, done](absl::StatusOr<std::vector<float>> features) {
              Answer(done, [&]() -> absl::StatusOr<v1::ExtractFeaturesResponse> {
                GRAFT_RETURN_IF_ERROR(Annotate(features.status(), "image"));
-               return ToResponse(extraction, pooling, *std::move(features));
+               return ToResponse(extraction, pooling, *features);
              });
            }});
     });

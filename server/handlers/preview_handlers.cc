@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,7 +6,9 @@
 #include "convert/convert.h"
 #include "core/base/file.h"
 #include "core/base/memory_budget.h"
+#include "core/base/mutex.h"
 #include "core/base/parallel.h"
+#include "core/base/readable.h"
 #include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
@@ -43,13 +44,6 @@ absl::StatusOr<int> InRange(absl::string_view field, int value, int most, int ot
   return value == 0 ? otherwise : value;
 }
 
-std::string Thousands(int64_t number) {
-  std::string text = absl::StrCat(number);
-  for (int64_t at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3) {
-    text.insert(static_cast<size_t>(at), 1, ',');
-  }
-  return text;
-}
 std::string Images(int64_t count) { return absl::StrCat(Thousands(count), count == 1 ? " image" : " images"); }
 
 absl::string_view PartTitle(Part part) {
@@ -97,18 +91,18 @@ absl::Status WithImage(const Source& source, const ManifestEntry& entry,
 
 // Calls make(i) for each of `count` pictures, on a few threads, until one fails or nobody waits any more.
 absl::Status ForEachPicture(const Source& source, size_t count, const std::function<absl::Status(size_t)>& make) {
-  std::mutex mutex;
+  Mutex mutex;
   absl::Status failure;  // guarded by mutex
   ParallelFor(static_cast<int64_t>(count), std::min(source.deps.options->threads, 4), [&](int64_t i) {
     {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(&mutex);
       if (!failure.ok()) {
         return;
       }
     }
     absl::Status status =
         source.call.Cancelled() ? absl::CancelledError("the caller has gone") : make(static_cast<size_t>(i));
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(&mutex);
     failure.Update(status);
   });
   return failure;

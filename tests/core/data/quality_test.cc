@@ -58,7 +58,7 @@ TEST_F(QualityTest, AGoodDataSetHasNothingToSay) {
   EXPECT_EQ(quality.crossing_pairs + quality.pairs_in_a_part + quality.exact_copies + quality.conflicting, 0);
   EXPECT_EQ(quality.unreadable, 0);
   EXPECT_EQ(quality.imbalance, 1);
-  EXPECT_THAT(QualityWarnings(quality), IsEmpty());
+  EXPECT_THAT(QualityWarnings(quality, "pets"), IsEmpty());
 }
 
 TEST_F(QualityTest, CopiesOfEveryKindAreToldApart) {
@@ -115,19 +115,19 @@ TEST(QualityWarningsTest, EachSaysWhatToDo) {
   quality.exact_copies = 9;
   quality.unreadable = 9;
   quality.pairs_in_a_part = 9;
-  EXPECT_THAT(QualityWarnings(quality), IsEmpty());
+  EXPECT_THAT(QualityWarnings(quality, "pets"), IsEmpty());
   quality.imbalance = kMaxImbalance + 0.5;
-  EXPECT_THAT(QualityWarnings(quality),
+  EXPECT_THAT(QualityWarnings(quality, "pets"),
               ElementsAre(AllOf(HasSubstr("cat has 4.5 times as many training images as dog"), HasSubstr("recall"))));
   quality.crossing_pairs = 1;
   quality.conflicting = 2;
   quality.pairs.push_back({{"a", "cat", Part::kTrain}, {"b", "dog", Part::kTest}, 3, false});
-  EXPECT_THAT(QualityWarnings(quality),
+  EXPECT_THAT(QualityWarnings(quality, "pets"),
               ElementsAre(HasSubstr("1 pair of images shows the same in two parts"), HasSubstr("under two labels"),
                           HasSubstr("2 files were left out"), _));
   quality.pairs_cut_short = true;
   quality.crossing_pairs = 5;
-  EXPECT_THAT(QualityWarnings(quality)[0], HasSubstr("at least 5 pairs of images show"));
+  EXPECT_THAT(QualityWarnings(quality, "pets")[0], HasSubstr("at least 5 pairs of images show"));
 }
 
 TEST(QualityDocumentTest, IsReadAsItWasWrittenAndNotWhenItIsDamaged) {

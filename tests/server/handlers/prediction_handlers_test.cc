@@ -168,7 +168,7 @@ TEST_F(PredictionHandlersTest, ExtractNamesWhatIsWrong) {
   EXPECT_THAT(RunExtract(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("image_size")));
   extract_.clear_image_size();
   extract_.set_pooling(static_cast<v1::Pooling>(99));
-  EXPECT_THAT(RunExtract(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("pooling: 99")));
+  EXPECT_THAT(RunExtract(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("pooling: '99' is unknown")));
 }
 
 }  // namespace
