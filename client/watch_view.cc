@@ -136,7 +136,7 @@ void WatchView::ShowState(const v1::JobEvent& event, absl::Time time) {
       Line(absl::StrCat(id, " is queued"));
       break;
     case v1::JOB_STATE_RUNNING:
-      Line(event.attempt() > 1 ? absl::StrCat(id, " is running again from its beginning, attempt ", event.attempt())
+      Line(event.attempt() > 1 ? absl::StrCat(id, " is running again, attempt ", event.attempt())
                                : absl::StrCat(id, " is running"));
       break;
     case v1::JOB_STATE_SUCCEEDED:

@@ -118,7 +118,7 @@ struct JobRecord {
   int64_t create_time_ms = 0;
   int64_t start_time_ms = 0;  // 0: not started
   int64_t end_time_ms = 0;    // 0: not ended
-  int attempt = 0;            // rises each time that the job starts from its beginning
+  int attempt = 0;            // rises each time that the job starts
   int losses = 0;             // how often its worker got lost since an epoch ended: died, silent, or with its server
   int epochs = 0;             // the highest that an event tells of
   std::string incarnation;    // of the current attempt's worker, by chance: no other ever passes for it

@@ -14,6 +14,7 @@
 #include "core/base/readable.h"
 #include "core/base/text.h"
 #include "core/model/artifact.h"
+#include "core/model/variants.h"
 
 namespace graft {
 namespace {
@@ -198,14 +199,12 @@ void AddLayers(Page& page, const v1::Model& model) {
   page.EndTable();
 }
 
-void AddOptions(Page& page, const TrainingOptions& options) {
-  const nlohmann::json values = ToJson(options);
+// Those that the training looked at.
+void AddOptions(Page& page, const Variant& variant, const TrainingOptions& options) {
   page.BeginTable({Words("Option"), Words("Value"), Words("Meaning")});
   for (const OptionField& field : TrainingOptionFields()) {
-    const auto value = values.find(std::string(field.name));
-    if (value != values.end()) {
-      page.Row({Words(field.name), Words(value->is_string() ? value->get<std::string>() : value->dump()),
-                Words(field.meaning)});
+    if (WhyUnused(variant, options, field.name).empty()) {
+      page.Row({Words(field.name), Words(OptionText(field.get(options))), Words(field.meaning)});
     }
   }
   page.EndTable();
@@ -299,7 +298,9 @@ std::string ReportPage(const ModelEntry& entry, const std::map<std::string, std:
     page.Add("</details>\n");
   }
   page.Heading(2, "Options");
-  AddOptions(page, description.options);
+  if (const auto variant = FindVariant(description.variant); variant.ok()) {
+    AddOptions(page, **variant, description.options);
+  }
   page.Heading(2, "Layers");
   AddLayers(page, model);
   page.Add("<p class=\"muted\">Data set fingerprint ", EscapeHtml(description.dataset_fingerprint),

@@ -136,7 +136,7 @@ TEST_F(WatchViewTest, AJobThatStartsAgainSaysSoAndNothingIsCalledDone) {
   view.Show(Copy(4, 100));
   view.Show(State(5, v1::JOB_STATE_FAILED, 2));
   EXPECT_EQ(Take(),
-            "copy: started, 2,000 files\njob-1 is queued\njob-1 is running again from its beginning, attempt 2\n"
+            "copy: started, 2,000 files\njob-1 is queued\njob-1 is running again, attempt 2\n"
             "copy: started, 2,000 files\njob-1 has failed\n");
 }
 

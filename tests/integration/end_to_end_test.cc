@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -180,6 +181,17 @@ TEST_F(EndToEndTest, AKilledWorkersJobGoesOnAndACancelledOneStops) {
     }
   };
   const std::string killed = start();
+  const auto await_epoch = [&](int attempt, int epoch) {
+    for (;;) {
+      const nlohmann::json now = Json({"job", "show", killed});
+      if (now["attempt"] == attempt && now["state"] == "JOB_STATE_RUNNING" && now.contains("progress") &&
+          now["progress"].value("epoch", 0) >= epoch) {
+        return;
+      }
+      ASSERT_THAT(now["state"].get<std::string>(), ::testing::AnyOf("JOB_STATE_RUNNING", "JOB_STATE_QUEUED"));
+    }
+  };
+  await_epoch(1, 3);
   // The worker is the server's only child.
   std::ifstream children("/proc/" + std::to_string(server_) + "/task/" + std::to_string(server_) + "/children");
   pid_t worker = 0;
@@ -193,14 +205,21 @@ TEST_F(EndToEndTest, AKilledWorkersJobGoesOnAndACancelledOneStops) {
   ASSERT_GT(worker, 0);
   kill(worker, SIGKILL);
   // The next one goes on.
-  for (nlohmann::json now = Json({"job", "show", killed}); now["attempt"] != 2 || now["state"] != "JOB_STATE_RUNNING";
-       now = Json({"job", "show", killed})) {
-    ASSERT_THAT(now["state"].get<std::string>(), ::testing::AnyOf("JOB_STATE_RUNNING", "JOB_STATE_QUEUED"));
-  }
+  await_epoch(2, 4);
   EXPECT_EQ(Graft({"job", "cancel", killed}).exit_status, 0);
   const Outcome watch = Graft({"job", "watch", killed});
   EXPECT_EQ(watch.exit_status, 1);
   EXPECT_THAT(watch.out + watch.err, HasSubstr("signal 9"));
+  // Each epoch is told once, though it may have run twice.
+  int last = 0;
+  std::istringstream lines(watch.out);
+  for (std::string line; std::getline(lines, line);) {
+    int epoch = 0;
+    if (std::sscanf(line.c_str(), "epoch %d/1000", &epoch) == 1) {
+      EXPECT_EQ(epoch, ++last);
+    }
+  }
+  EXPECT_GE(last, 3);
 
   const std::string cancelled = start();
   EXPECT_EQ(Graft({"job", "cancel", cancelled}).exit_status, 0);
