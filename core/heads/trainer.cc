@@ -116,11 +116,14 @@ class Trainer {
       update.epochs = epochs_;
       return hooks_.on_step(update);
     };
+    bool told = before > 0;
     hooks.on_epoch = [&](EpochMetrics epoch) {
+      told = true;
       epoch.epoch += before;
       epoch.stage = stage_name;
       return hooks_.on_epoch(epoch);
     };
+    hooks.finish = [&] { return told && hooks_.finish && hooks_.finish(); };
     std::vector<Start> start;
     for (const StartFile& from : start_) {
       start.push_back({&from.file, from.required});
@@ -139,8 +142,10 @@ class Trainer {
       epoch.stage = stage_name;
       outcome_.history.push_back(std::move(epoch));
     }
-    outcome_.kept_epoch = before + fitted.kept_epoch;
-    if (fitted.history.empty()) {
+    if (!fitted.history.empty()) {
+      outcome_.kept_epoch = before + fitted.kept_epoch;
+    }
+    if (outcome_.history.empty()) {
       outcome_.history.push_back(ScoreOnce(*head, examples, seconds));
       outcome_.kept_epoch = 1;
       GRAFT_RETURN_IF_ERROR(hooks_.on_epoch(outcome_.history.back()));

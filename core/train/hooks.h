@@ -29,6 +29,9 @@ struct TrainHooks {
   std::function<absl::Status(const EpochMetrics&)> on_epoch;
   // Something that the user should know, and that ends nothing. May be empty.
   std::function<void(const std::string&)> on_warning = {};
+  // Asked at each step: true ends the training as if its last epoch had ended, once there is one whose weights can be
+  // kept. Keep::kLast lets the epoch that runs end first. May be empty.
+  std::function<bool()> finish = {};
 };
 
 }  // namespace graft

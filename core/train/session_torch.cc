@@ -183,8 +183,11 @@ double TrainingSession::LearningRate() const {
 }
 
 absl::Status TrainingSession::Run(const TrainHooks& hooks) {
-  while (!Ended()) {
-    GRAFT_RETURN_IF_ERROR(TrainEpoch(hooks));
+  while (!Ended() && !Finishes(hooks)) {
+    GRAFT_ASSIGN_OR_RETURN(const bool whole, TrainEpoch(hooks));
+    if (!whole) {
+      break;
+    }
     GRAFT_ASSIGN_OR_RETURN(const Meter scored, Validate(hooks));
     const EpochMetrics epoch = {epoch_,
                                 training_.MeanLoss(),
@@ -232,7 +235,7 @@ void TrainingSession::Judge(const EpochMetrics& epoch) {
   }
 }
 
-absl::Status TrainingSession::TrainEpoch(const TrainHooks& hooks) {
+absl::StatusOr<bool> TrainingSession::TrainEpoch(const TrainHooks& hooks) {
   const Stopwatch watch(&seconds_);
   while (step_ < steps()) {
     if (position_ == order_.size()) {
@@ -248,9 +251,13 @@ absl::Status TrainingSession::TrainEpoch(const TrainHooks& hooks) {
       GRAFT_ASSIGN_OR_RETURN(const StepUpdate update, Step(rows, x, hooks));
       position_ += rows.size();
       GRAFT_RETURN_IF_ERROR(hooks.on_step(update));
+      // Weights in the midst of an epoch are no epoch's: another's must be there to be put back.
+      if (best_epoch_ > 0 && step_ < steps() && Finishes(hooks)) {
+        return false;
+      }
     }
   }
-  return absl::OkStatus();
+  return true;
 }
 
 absl::StatusOr<StepUpdate> TrainingSession::Step(absl::Span<const int64_t> rows, const torch::Tensor& x,

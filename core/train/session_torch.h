@@ -49,9 +49,9 @@ class TrainingSession {
   // `auto` resolved. generator: of that device; what dropout drops is drawn from it.
   TrainingSession(Network* network, const Examples& examples, const TrainingOptions& options, at::Generator generator);
 
-  // Goes on to the end of the last epoch, or of the one after which options.patience is at its end, or until a hook
-  // returns an error, which it then returns; the session stands behind the last whole step then, and may be run again.
-  // FAILED_PRECONDITION: the loss is no longer finite.
+  // Goes on to the end of the last epoch, or of the one after which options.patience is at its end, or until
+  // hooks.finish says so, or until a hook returns an error, which it then returns; the session stands behind the last
+  // whole step then, and may be run again. FAILED_PRECONDITION: the loss is no longer finite.
   absl::Status Run(const TrainHooks& hooks);
 
   // Of the epochs that have ended.
@@ -68,6 +68,7 @@ class TrainingSession {
  private:
   int steps() const;  // of an epoch
   bool Ended() const;
+  static bool Finishes(const TrainHooks& hooks) { return hooks.finish && hooks.finish(); }
   double LearningRate() const;  // of the next step
   // What the epoch that has ended means for the schedule, for which weights are kept, and for when to end.
   void Judge(const EpochMetrics& epoch);
@@ -78,7 +79,8 @@ class TrainingSession {
   };
   // Leaves the gradients of a batch with the parameters; in parts when memory doesn't suffice for it at once.
   absl::StatusOr<StepScore> Gradients(absl::Span<const int64_t> rows, const torch::Tensor& x, const TrainHooks& hooks);
-  absl::Status TrainEpoch(const TrainHooks& hooks);
+  // False: hooks.finish said so in its midst.
+  absl::StatusOr<bool> TrainEpoch(const TrainHooks& hooks);
   absl::StatusOr<StepUpdate> Step(absl::Span<const int64_t> rows, const torch::Tensor& x, const TrainHooks& hooks);
   absl::StatusOr<Meter> Validate(const TrainHooks& hooks);
   // Of that batch of the validation part, which is the same in each epoch.

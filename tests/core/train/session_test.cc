@@ -154,6 +154,7 @@ void ExpectSameFigures(const std::vector<EpochMetrics>& found, const std::vector
     EXPECT_EQ(found[i].accuracy, expected[i].accuracy) << i;
     EXPECT_EQ(found[i].validation_loss, expected[i].validation_loss) << i;
     EXPECT_EQ(found[i].validation_accuracy, expected[i].validation_accuracy) << i;
+    EXPECT_EQ(found[i].learning_rate, expected[i].learning_rate) << i;
     EXPECT_GT(found[i].seconds, 0) << i;
   }
 }
@@ -194,11 +195,13 @@ TEST_P(SessionTest, TakenUpAtAnyStepItEndsAsIfItHadNeverStopped) {
 TEST_P(SessionTest, WhatATrainingRemembersIsInItsState) {
   Subject subject = Rows();
   subject.options.steps_per_epoch = 3;
-  subject.options.epochs = 12;
+  subject.options.epochs = 30;
+  subject.options.learning_rate = 0.05;
   subject.options.schedule = Schedule::kPlateau;
   subject.options.schedule_epochs = 1;
   subject.options.schedule_factor = 0.5;
   subject.options.warmup_epochs = 1.5;
+  subject.options.keep = Keep::kBestLoss;
   subject.options.patience = 4;
   subject.options.micro_batch = 3;
   subject.options.clip_norm = 0.5;
@@ -207,12 +210,13 @@ TEST_P(SessionTest, WhatATrainingRemembersIsInItsState) {
   Network straight = subject.NewNetwork();
   TrainingSession whole(&straight, subject.examples, subject.options, subject.Start(&straight, 42));
   ASSERT_THAT(whole.Run(QuietHooks()), IsOk());
-  for (const int epoch : {1, 2, 5}) {
+  const int epochs = static_cast<int>(whole.history().size());
+  ASSERT_LT(whole.history().back().learning_rate, subject.options.learning_rate) << "no drop that could be forgotten";
+  for (int epoch = 1; epoch <= epochs; ++epoch) {
+    SCOPED_TRACE(epoch);
     Network network = subject.NewNetwork();
     TrainingSession first(&network, subject.examples, subject.options, subject.Start(&network, 42));
-    if (first.Run(StopAfter(epoch, 2)).ok()) {
-      continue;  // it had ended before
-    }
+    ASSERT_THAT(first.Run(StopAfter(epoch, 2)), StatusIs(absl::StatusCode::kCancelled, "stop here"));
     Network other = subject.NewNetwork();
     TrainingSession second(&other, subject.examples, subject.options, subject.Start(&other, 7));
     ASSERT_THAT(second.Restore(first.Save()), IsOk());
@@ -221,6 +225,91 @@ TEST_P(SessionTest, WhatATrainingRemembersIsInItsState) {
     ExpectSameFigures(second.history(), whole.history());
     EXPECT_EQ(second.kept_epoch(), whole.kept_epoch());
   }
+}
+
+// Numbers without a pattern can only be learnt by heart, which the validation part punishes.
+TEST_P(SessionTest, TheWeightsOfTheKeptEpochAreWhatIsLeft) {
+  Subject subject = Rows();
+  subject.options.learning_rate = 0.05;
+  subject.options.epochs = 20;
+  subject.options.keep = Keep::kBestLoss;
+  Network network = subject.NewNetwork();
+  TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+  ASSERT_THAT(session.Run(QuietHooks()), IsOk());
+  ASSERT_LT(session.kept_epoch(), 20);
+  for (const EpochMetrics& epoch : session.history()) {
+    EXPECT_GE(epoch.validation_loss, session.history()[static_cast<size_t>(session.kept_epoch()) - 1].validation_loss);
+  }
+  TrainingOptions shorter = subject.options;
+  shorter.keep = Keep::kLast;
+  shorter.epochs = session.kept_epoch();
+  Network expected = subject.NewNetwork();
+  TrainingSession until_then(&expected, subject.examples, shorter, subject.Start(&expected, 42));
+  ASSERT_THAT(until_then.Run(QuietHooks()), IsOk());
+  ExpectSame(network, expected);
+}
+
+// Told to finish at any step behind the first epoch, it leaves what a training that ends with the best epoch leaves.
+TEST_P(SessionTest, AnEarlyFinishKeepsTheBestSoFar) {
+  for (const Keep keep : {Keep::kBestLoss, Keep::kLast}) {
+    Subject subject = Rows();
+    subject.options.keep = keep;
+    bool asked = false;
+    TrainHooks hooks = QuietHooks();
+    hooks.finish = [&] { return asked; };
+    hooks.on_step = [&](const StepUpdate& update) {
+      asked = asked || (update.epoch == 2 && update.step == 2);  // of four
+      return absl::OkStatus();
+    };
+    Network network = subject.NewNetwork();
+    TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+    ASSERT_THAT(session.Run(hooks), IsOk());
+    EXPECT_EQ(session.history().size(), keep == Keep::kLast ? 2U : 1U);
+    TrainingOptions shorter = subject.options;
+    shorter.epochs = session.kept_epoch();
+    Network expected = subject.NewNetwork();
+    TrainingSession until_then(&expected, subject.examples, shorter, subject.Start(&expected, 42));
+    ASSERT_THAT(until_then.Run(QuietHooks()), IsOk());
+    ExpectSame(network, expected);
+  }
+}
+
+// How far each layer's weights went in a training.
+std::vector<double> Ways(const Network& start, const Network& end) {
+  std::vector<double> ways;
+  const auto before = start.parameters();
+  const auto after = end.parameters();
+  for (size_t i = 0; i < before.size(); ++i) {
+    ways.push_back((after[i].tensor - before[i].tensor).abs().max().item<double>());
+  }
+  return ways;
+}
+
+TEST_P(SessionTest, GradientsAreClippedAndLayersKeepTheirRates) {
+  Subject subject = Rows();
+  subject.options.weight_decay = 0;
+  const auto ways = [&] {
+    Network start = subject.NewNetwork();
+    subject.Start(&start, 42);
+    Network network = subject.NewNetwork();
+    TrainingSession session(&network, subject.examples, subject.options, subject.Start(&network, 42));
+    EXPECT_THAT(session.Run(QuietHooks()), IsOk());
+    return Ways(start, network);  // dense: weight and bias; output: likewise
+  };
+  const std::vector<double> plain = ways();
+  EXPECT_THAT(plain, ::testing::Each(::testing::Gt(1e-4)));
+  subject.options.clip_norm = 1e-10;  // far below what the optimizers add to a root
+  const std::vector<double> clipped = ways();
+  for (size_t i = 0; i < plain.size(); ++i) {
+    EXPECT_LT(clipped[i], plain[i] / 100) << i;
+  }
+  subject.options.clip_norm = 0;
+  subject.layers.front().rate = 1e-4;
+  const std::vector<double> slow = ways();
+  EXPECT_LT(slow[0], plain[0] / 100);
+  EXPECT_LT(slow[1], plain[1] / 100);
+  EXPECT_GT(slow[2], plain[2] / 10);
+  EXPECT_GT(slow[3], plain[3] / 10);
 }
 
 TEST_P(SessionTest, LearningRatesFollowTheirSchedule) {
