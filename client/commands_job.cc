@@ -23,6 +23,11 @@ struct WatchArguments {
   int64_t after = 0;
 };
 
+struct CancelArguments {
+  std::string id;
+  bool keep_best = false;
+};
+
 // The newest `limit`. next_page_token isn't empty when there are older ones.
 absl::StatusOr<v1::ListJobsResponse> NewestJobs(const Cli& cli, v1::ListJobsRequest request, int limit) {
   v1::ListJobsResponse all;
@@ -116,11 +121,28 @@ int JobWatch(const Cli& cli, const WatchArguments& arguments) {
   return Watch(cli, arguments.id, {.after = arguments.after}, nullptr);
 }
 
-int JobCancel(const Cli& cli, const std::string& id) {
-  v1::CancelJobRequest request;
-  request.set_id(id);
-  return Show(cli, Call(*cli.jobs, &v1::JobService::Stub::CancelJob, request),
+int ShowState(const Cli& cli, const absl::StatusOr<v1::Job>& answer) {
+  return Show(cli, answer,
               [&](const v1::Job& job) { *cli.out << Printable(job.id()) << " is " << StateText(job) << "\n"; });
+}
+
+int JobCancel(const Cli& cli, const CancelArguments& arguments) {
+  v1::CancelJobRequest request;
+  request.set_id(arguments.id);
+  request.set_keep_best(arguments.keep_best);
+  return ShowState(cli, Call(*cli.jobs, &v1::JobService::Stub::CancelJob, request));
+}
+
+int JobPause(const Cli& cli, const std::string& id) {
+  v1::PauseJobRequest request;
+  request.set_id(id);
+  return ShowState(cli, Call(*cli.jobs, &v1::JobService::Stub::PauseJob, request));
+}
+
+int JobResume(const Cli& cli, const std::string& id) {
+  v1::ResumeJobRequest request;
+  request.set_id(id);
+  return ShowState(cli, Call(*cli.jobs, &v1::JobService::Stub::ResumeJob, request));
 }
 
 // The positional argument of a command on one job.
@@ -151,8 +173,20 @@ void AddJobCommands(CommandLine& line) {
   watch->add_option("--after", watched->after, "Only events after this sequence number")->check(CLI::NonNegativeNumber);
 
   const auto [cancel, cancelled] =
-      line.AddCommand(group, "cancel", "Stop a queued or running job", "  graft job cancel job-12", JobCancel);
-  AddId(line, cancel, cancelled);
+      line.AddCommand(group, "cancel", "Stop a queued, running or paused job",
+                      "  graft job cancel job-12\n  graft job cancel job-12 --keep-best", JobCancel);
+  AddId(line, cancel, &cancelled->id);
+  cancel->add_flag("--keep-best", cancelled->keep_best,
+                   "Make the best weights so far the training's model, which then counts as succeeded");
+
+  const auto [pause, paused] = line.AddCommand(
+      group, "pause", "Stop a job for a while; a training goes on from there later, other jobs from their beginning",
+      "  graft job pause job-12", JobPause);
+  AddId(line, pause, paused);
+
+  const auto [resume, resumed] = line.AddCommand(group, "resume", "Queue a paused job again, in its old place",
+                                                 "  graft job resume job-12", JobResume);
+  AddId(line, resume, resumed);
 }
 
 }  // namespace graft

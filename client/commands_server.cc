@@ -14,8 +14,8 @@ void PrintStatus(const Cli& cli, const v1::ServerStatus& status) {
   };
   *cli.out << "graftd " << status.version() << " at " << cli.server << ", up since "
            << Time(status.start_time().seconds()) << " UTC\n"
-           << absl::StrFormat("jobs      %d running (at most %d), %d queued\n", status.jobs_running(),
-                              status.max_running_jobs(), status.jobs_queued())
+           << absl::StrFormat("jobs      %d running (at most %d), %d queued, %d paused\n", status.jobs_running(),
+                              status.max_running_jobs(), status.jobs_queued(), status.jobs_paused())
            << "data      " << status.datasets() << " data sets, " << status.models() << " model versions\n"
            << "loaded    " << list(status.loaded()) << "\n"
            << "trunks    " << list(status.trunks()) << "\n"

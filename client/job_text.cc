@@ -99,7 +99,13 @@ std::string StateText(const v1::Job& job) {
   if (job.queue_position() > 0) {
     return absl::StrCat(state, " (", job.queue_position(), " in line)");
   }
-  return job.cancel_requested() ? "stopping" : state;
+  if (job.cancel_requested()) {
+    return "stopping";
+  }
+  if (job.pause_requested()) {
+    return "pausing";
+  }
+  return job.keep_best_requested() ? "finishing" : state;
 }
 
 std::string ResultText(const v1::JobResult& result) {

@@ -15,15 +15,43 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<JobState, absl::string_view>, 6> kStates = {{{JobState::kQueued, "queued"},
+constexpr std::array<std::pair<JobState, absl::string_view>, 7> kStates = {{{JobState::kQueued, "queued"},
                                                                             {JobState::kRunning, "running"},
                                                                             {JobState::kPublishing, "publishing"},
                                                                             {JobState::kSucceeded, "succeeded"},
                                                                             {JobState::kFailed, "failed"},
-                                                                            {JobState::kCancelled, "cancelled"}}};
+                                                                            {JobState::kCancelled, "cancelled"},
+                                                                            {JobState::kPaused, "paused"}}};
+
+constexpr std::array<std::pair<Wish, absl::string_view>, 5> kWishes = {{{Wish::kNone, "none"},
+                                                                        {Wish::kKeepBest, "keep_best"},
+                                                                        {Wish::kPause, "pause"},
+                                                                        {Wish::kRestart, "restart"},
+                                                                        {Wish::kCancel, "cancel"}}};
 
 constexpr std::array<std::pair<Resource::Type, absl::string_view>, 3> kResourceTypes = {
     {{Resource::Type::kDataset, "dataset"}, {Resource::Type::kModel, "model"}, {Resource::Type::kUpload, "upload"}}};
+
+template <typename Table, typename Enum>
+absl::string_view NameOf(const Table& table, Enum value) {
+  for (const auto& [known, name] : table) {
+    if (known == value) {
+      return name;
+    }
+  }
+  return "unknown";
+}
+
+template <typename Table>
+absl::StatusOr<typename Table::value_type::first_type> FromName(const Table& table, absl::string_view field,
+                                                                absl::string_view name) {
+  for (const auto& [value, known] : table) {
+    if (known == name) {
+      return value;
+    }
+  }
+  return InvalidField(field, absl::StrCat("'", name, "' is unknown"));
+}
 
 // JSON has no NaN and no infinities: both are written as null.
 double Number(const json& value) {
@@ -120,27 +148,19 @@ JobEventBody LogLineFromJson(const json& value) { return JobLogLine{value.at("te
 
 }  // namespace
 
-absl::string_view JobStateName(JobState state) {
-  for (const auto& [known, name] : kStates) {
-    if (known == state) {
-      return name;
-    }
-  }
-  return "unknown";
-}
+absl::string_view JobStateName(JobState state) { return NameOf(kStates, state); }
 
-absl::StatusOr<JobState> JobStateFromName(absl::string_view name) {
-  for (const auto& [state, known] : kStates) {
-    if (known == name) {
-      return state;
-    }
-  }
-  return InvalidField("state", absl::StrCat("'", name, "' is unknown"));
-}
+absl::StatusOr<JobState> JobStateFromName(absl::string_view name) { return FromName(kStates, "state", name); }
 
 bool IsTerminal(JobState state) {
   return state == JobState::kSucceeded || state == JobState::kFailed || state == JobState::kCancelled;
 }
+
+absl::string_view WishName(Wish wish) { return NameOf(kWishes, wish); }
+
+absl::StatusOr<Wish> WishFromName(absl::string_view name) { return FromName(kWishes, "wish", name); }
+
+bool StopsWorker(Wish wish) { return wish == Wish::kPause || wish == Wish::kRestart || wish == Wish::kCancel; }
 
 json ToJson(const JobEventBody& body) {
   struct Visitor {
@@ -205,7 +225,7 @@ json ToJson(const JobRecord& record) {
                 {"losses", record.losses},
                 {"epochs", record.epochs},
                 {"incarnation", record.incarnation},
-                {"cancel_requested", record.cancel_requested},
+                {"wish", std::string(WishName(record.wish))},
                 {"last_sequence", record.last_sequence}};
   if (record.job.makes.has_value()) {
     value["makes"] = ToJson(*record.job.makes);
@@ -251,7 +271,7 @@ absl::StatusOr<JobRecord> JobRecordFromJson(const json& document) {
     record.losses = document.at("losses");
     record.epochs = document.at("epochs");
     record.incarnation = document.at("incarnation");
-    record.cancel_requested = document.at("cancel_requested");
+    GRAFT_ASSIGN_OR_RETURN(record.wish, WishFromName(document.at("wish").get<std::string>()));
     record.last_sequence = document.at("last_sequence");
     return record;
   });

@@ -26,10 +26,24 @@ enum class JobState {
   kSucceeded,
   kFailed,
   kCancelled,
+  kPaused,
 };
 absl::string_view JobStateName(JobState state);  // "queued"
 absl::StatusOr<JobState> JobStateFromName(absl::string_view name);
 bool IsTerminal(JobState state);
+
+// What was asked of a job that hasn't ended.
+enum class Wish {
+  kNone,      // to go on
+  kKeepBest,  // to train no further and end with the best weights so far
+  kPause,     // to stop until it is resumed
+  kRestart,   // resumed before it had come to its pause: its worker ends, and it is queued again
+  kCancel,
+};
+absl::string_view WishName(Wish wish);  // "keep_best"
+absl::StatusOr<Wish> WishFromName(absl::string_view name);
+// Whether the worker is to end without a result.
+bool StopsWorker(Wish wish);
 
 // Something in the data folder that a job needs or makes.
 struct Resource {
@@ -122,7 +136,7 @@ struct JobRecord {
   int losses = 0;             // how often its worker got lost since an epoch ended: died, silent, or with its server
   int epochs = 0;             // the highest that an event tells of
   std::string incarnation;    // of the current attempt's worker, by chance: no other ever passes for it
-  bool cancel_requested = false;
+  Wish wish = Wish::kNone;
   int64_t last_sequence = 0;            // of the newest event
   int64_t worker_sequence = 0;          // highest of the current attempt's worker that is in the log
   std::optional<JobProgress> progress;  // the last one, without its steps

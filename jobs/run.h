@@ -21,6 +21,8 @@ struct JobSink {
   std::function<void(const JobLogLine&)> log;
   // The job is to end: cancelled, or taken over.
   std::function<bool()> stopped;
+  // A training is to end now with the best weights so far, if there are some.
+  std::function<bool()> finish;
 };
 
 // How a worker computes; the same for every kind. The server sends it as one message (worker.proto), so that a setting

@@ -65,6 +65,8 @@ v1::JobState ToProto(JobState state) {
       return v1::JOB_STATE_FAILED;
     case JobState::kCancelled:
       return v1::JOB_STATE_CANCELLED;
+    case JobState::kPaused:
+      return v1::JOB_STATE_PAUSED;
   }
   return v1::JOB_STATE_UNSPECIFIED;
 }
@@ -87,7 +89,9 @@ v1::Job ToProto(const JobRecord& record) {
     out.mutable_progress()->clear_steps();
   }
   out.set_last_sequence(record.last_sequence);
-  out.set_cancel_requested(record.cancel_requested && !IsTerminal(record.state));
+  out.set_cancel_requested(record.wish == Wish::kCancel);
+  out.set_pause_requested(record.wish == Wish::kPause);
+  out.set_keep_best_requested(record.wish == Wish::kKeepBest);
   if (!record.error.ok()) {
     FillError(record.error, out.mutable_error());
   }

@@ -107,8 +107,14 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
     sink.epoch(epoch);
     return CheckStop(sink);
   };
+  hooks.finish = sink.finish;
   hooks.on_warning = [&](const std::string& text) { sink.log({text, true}); };
   GRAFT_ASSIGN_OR_RETURN(TrainOutcome outcome, Train(train, hooks));
+  if (sink.finish()) {
+    sink.log({absl::StrCat("the weights of epoch ", outcome.kept_epoch, " of ", outcome.history.size(),
+                           " were kept, as was asked for"),
+              /*warning=*/false});
+  }
 
   ModelDescription model;
   model.name = spec.model;

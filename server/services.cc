@@ -83,6 +83,8 @@ class JobServiceImpl : public ServiceBase<v1::JobService> {
   GRAFT_UNARY(GetJob, GetJobRequest, Job)
   GRAFT_UNARY(ListJobs, ListJobsRequest, ListJobsResponse)
   GRAFT_UNARY(CancelJob, CancelJobRequest, Job)
+  GRAFT_UNARY(PauseJob, PauseJobRequest, Job)
+  GRAFT_UNARY(ResumeJob, ResumeJobRequest, Job)
   grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(Context* context, const v1::WatchJobRequest* request) override {
     return PullStream<v1::JobEvent>::Start(
         *runtime_, context, "WatchJob", OpenCalls::Kind::kWatch, *request,

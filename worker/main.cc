@@ -45,15 +45,15 @@ int Run(const graft::ReporterOptions& options, const std::string& data_dir, cons
   request.weights_dir = weights_dir;
   request.staging = data.Staging(options.job_id, options.attempt);
   request.checkpoints = data.Checkpoints(options.job_id);
-  const auto result =
-      graft::RunJob(request, {[&](const auto& progress) { events->Progress(progress); },
-                              [&](const auto& epoch) {
-                                // One that goes on from a checkpoint hears of all epochs again.
-                                if (epoch.epoch > assignment->epochs()) {
-                                  events->Epoch(epoch);
-                                }
-                              },
-                              [&](const auto& line) { events->Line(line); }, [&] { return events->stopped(); }});
+  const auto result = graft::RunJob(request, {[&](const auto& progress) { events->Progress(progress); },
+                                              [&](const auto& epoch) {
+                                                // One that goes on from a checkpoint hears of all epochs again.
+                                                if (epoch.epoch > assignment->epochs()) {
+                                                  events->Epoch(epoch);
+                                                }
+                                              },
+                                              [&](const auto& line) { events->Line(line); },
+                                              [&] { return events->stopped(); }, [&] { return events->finish(); }});
   if (events->stopped()) {
     return 0;  // whoever asked for the stop says what becomes of the job
   }

@@ -198,6 +198,7 @@ void Reporter::SendLoop() {
         ++first_sequence_;
       }
       stopped_ = stopped_ || response.stop();
+      finish_ = response.finish();
       continue;
     }
     if (!silence.GoesOn(status, watch.Elapsed())) {

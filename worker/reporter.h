@@ -53,6 +53,8 @@ class Reporter {
   // The server wants the job to end, refuses what it is told, or could not be reached for too long; also set by
   // RequestStop.
   bool stopped() const { return stopped_; }
+  // The server wants the job to do no more and to report what it has.
+  bool finish() const { return finish_; }
   // For a signal handler.
   void RequestStop() { stopped_ = true; }
 
@@ -67,6 +69,7 @@ class Reporter {
   const ReporterOptions options_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> finish_{false};
 
   Mutex mutex_;
   std::deque<std::string> unacknowledged_ ABSL_GUARDED_BY(mutex_);

@@ -42,6 +42,8 @@ absl::Status GetJob(const Deps& deps, const Call& call, const v1::GetJobRequest&
 absl::Status ListJobs(const Deps& deps, const Call& call, const v1::ListJobsRequest& request,
                       v1::ListJobsResponse* response);
 absl::Status CancelJob(const Deps& deps, const Call& call, const v1::CancelJobRequest& request, v1::Job* response);
+absl::Status PauseJob(const Deps& deps, const Call& call, const v1::PauseJobRequest& request, v1::Job* response);
+absl::Status ResumeJob(const Deps& deps, const Call& call, const v1::ResumeJobRequest& request, v1::Job* response);
 std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const Call& call,
                                                      const v1::WatchJobRequest& request);
 

@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kMaxId = 128;
 
 absl::StatusOr<JobState> FromProto(v1::JobState state) {
-  for (const JobState known :
-       {JobState::kQueued, JobState::kRunning, JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {
+  for (const JobState known : {JobState::kQueued, JobState::kRunning, JobState::kSucceeded, JobState::kFailed,
+                               JobState::kCancelled, JobState::kPaused}) {
     if (ToProto(known) == state) {
       return known;
     }
@@ -149,7 +149,20 @@ absl::Status ListJobs(const Deps& deps, const Call&, const v1::ListJobsRequest& 
 }
 
 absl::Status CancelJob(const Deps& deps, const Call&, const v1::CancelJobRequest& request, v1::Job* response) {
-  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, deps.jobs->Cancel(request.id()));
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record,
+                         request.keep_best() ? deps.jobs->KeepBest(request.id()) : deps.jobs->Cancel(request.id()));
+  *response = ToProto(record);
+  return absl::OkStatus();
+}
+
+absl::Status PauseJob(const Deps& deps, const Call&, const v1::PauseJobRequest& request, v1::Job* response) {
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, deps.jobs->Pause(request.id()));
+  *response = ToProto(record);
+  return absl::OkStatus();
+}
+
+absl::Status ResumeJob(const Deps& deps, const Call&, const v1::ResumeJobRequest& request, v1::Job* response) {
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, deps.jobs->Resume(request.id()));
   *response = ToProto(record);
   return absl::OkStatus();
 }

@@ -28,6 +28,7 @@ absl::Status GetStatus(const Deps& deps, const Call&, const v1::GetStatusRequest
   *response->mutable_start_time() = ToTimestamp(deps.start_time_ms);
   response->set_jobs_running(deps.jobs->running());
   response->set_jobs_queued(deps.jobs->queued());
+  response->set_jobs_paused(deps.jobs->paused());
   response->set_max_running_jobs(deps.jobs->max_running());
   response->set_datasets(static_cast<int32_t>(deps.data->DatasetNames().size()));
   response->set_models(static_cast<int32_t>(deps.data->ModelVersions().size()));

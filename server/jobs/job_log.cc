@@ -455,7 +455,7 @@ absl::StatusOr<std::vector<JobRecord>> JobLog::List(const JobFilter& filter) {
 
 absl::StatusOr<std::vector<JobRecord>> JobLog::Unfinished() {
   JobFilter filter;
-  filter.states = {JobState::kQueued, JobState::kRunning, JobState::kPublishing};
+  filter.states = {JobState::kQueued, JobState::kPaused, JobState::kRunning, JobState::kPublishing};
   filter.limit = -1;  // SQLite: no limit
   GRAFT_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, List(filter));
   const MutexLock lock(&reading_);
@@ -483,7 +483,7 @@ absl::StatusOr<std::vector<JobRecord>> JobLog::Unfinished() {
           record.progress->steps.clear();
         }
       }
-      if (record.state == JobState::kQueued) {
+      if (record.state == JobState::kQueued || record.state == JobState::kPaused) {
         record.progress.reset();
       }
       unfinished.push_back(std::move(record));

@@ -1,7 +1,6 @@
 #include "server/jobs/job_manager.h"
 
 #include <algorithm>
-#include <random>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -10,6 +9,7 @@
 #include "core/base/status.h"
 #include "core/base/text.h"
 #include "server/jobs/job_folders.h"
+#include "server/jobs/record_changes.h"
 #include "server/jobs/report.h"
 #include "server/jobs/transitions.h"
 #include "server/log.h"
@@ -18,18 +18,12 @@ namespace graft {
 namespace {
 
 constexpr int kEventPage = 64;
-constexpr size_t kMaxErrorBytes = 4096;
 // A tick that comes later than this many is the server's own fault: it was stopped, or the machine was.
 constexpr int kLateTicks = 5;
 // More jobs than can have succeeded in the moment before a crash.
 constexpr int kCleanedAgain = 100;
 constexpr absl::Duration kFirstBackoff = absl::Seconds(1);
 constexpr absl::Duration kLongestBackoff = absl::Seconds(60);
-
-std::string NewIncarnation() {
-  std::random_device random;
-  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
-}
 
 // Whether trying again can't help.
 bool IsFinal(const absl::Status& status) {
@@ -44,6 +38,34 @@ bool IsFinal(const absl::Status& status) {
     default:
       return false;
   }
+}
+
+void Tell(Wish wish, v1::ReportResponse* response) {
+  response->set_stop(StopsWorker(wish));
+  response->set_finish(wish == Wish::kKeepBest);
+}
+
+// What a job that wishes `before` wishes once it was asked for `wish`; nullopt: nothing changes.
+absl::StatusOr<std::optional<Wish>> Granted(const JobRecord& record, Wish before, Wish wish) {
+  if (record.state == JobState::kPublishing) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("id: ", record.id(), " has done its work; its result is being put in its place"));
+  }
+  if (before == Wish::kCancel && wish != Wish::kCancel) {
+    return absl::FailedPreconditionError(absl::StrCat("id: ", record.id(), " is being cancelled"));
+  }
+  if (wish == Wish::kKeepBest && record.epochs == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("keep_best: ", record.id(),
+                     " has no weights to keep: no epoch of a training has ended; cancel it without keep_best"));
+  }
+  if (wish == Wish::kPause && record.state == JobState::kPaused) {
+    return std::nullopt;
+  }
+  if (wish == Wish::kNone && record.state != JobState::kPaused) {
+    return before == Wish::kPause ? std::optional(Wish::kRestart) : std::nullopt;
+  }
+  return record.state != JobState::kPaused && before == wish ? std::nullopt : std::optional(wish);
 }
 
 absl::Duration Backoff(int failures) {
@@ -95,7 +117,7 @@ void JobManager::Start() {
         job->ended = WorkerEnd{absl::AbortedError("the server ended while the job was running, and so did its worker"),
                                /*again=*/true};
       }
-    } else if (record.cancel_requested) {
+    } else if (StopsWorker(record.wish)) {
       executor_->Stop(record.id(), record.attempt);
     }
   }
@@ -159,61 +181,6 @@ Executor::OnExit JobManager::OnExit(const JobRecord& record) {
   };
 }
 
-JobEventBody JobManager::Enter(JobRecord* record, JobState state, const absl::Status& error) const {
-  record->state = state;
-  record->progress.reset();
-  const int64_t now = options_.now_ms();
-  if (state == JobState::kRunning) {
-    ++record->attempt;
-    record->incarnation = NewIncarnation();
-    record->worker_sequence = 0;
-    record->start_time_ms = now;
-  }
-  if (state == JobState::kQueued) {
-    record->start_time_ms = 0;
-  }
-  if (IsTerminal(state)) {
-    record->end_time_ms = now;
-    record->cancel_requested = false;
-  }
-  if (state == JobState::kFailed) {
-    record->error = absl::Status(error.code(), Clipped(error.message(), kMaxErrorBytes));
-    record->result = nullptr;
-  }
-  return JobStateChange{state, record->error, state == JobState::kSucceeded ? record->result : nullptr};
-}
-
-std::vector<LoggedEvent> JobManager::Number(JobRecord* record, std::vector<JobEventBody> from_worker,
-                                            std::vector<JobEventBody> own) const {
-  const int64_t now = options_.now_ms();
-  std::vector<LoggedEvent> events;
-  const auto add = [&](JobEventBody body, int64_t worker_sequence) {
-    LoggedEvent logged;
-    logged.event.sequence = ++record->last_sequence;
-    logged.event.time_ms = now;
-    logged.event.attempt = record->attempt;
-    logged.event.body = std::move(body);
-    logged.worker_sequence = worker_sequence;
-    events.push_back(std::move(logged));
-  };
-  for (JobEventBody& body : from_worker) {
-    if (const auto* epoch = std::get_if<EpochMetrics>(&body); epoch != nullptr) {
-      record->epochs = std::max(record->epochs, epoch->epoch);
-      record->losses = 0;  // it gets somewhere
-    }
-    if (const auto* progress = std::get_if<JobProgress>(&body);
-        progress != nullptr && record->state == JobState::kRunning) {
-      record->progress = *progress;
-      record->progress->steps.clear();
-    }
-    add(std::move(body), ++record->worker_sequence);
-  }
-  for (JobEventBody& body : own) {
-    add(std::move(body), 0);
-  }
-  return events;
-}
-
 absl::Status JobManager::Timed(const std::function<absl::Status()>& write) {
   const absl::Duration before = options_.steady();
   absl::Status status = write();
@@ -226,10 +193,11 @@ absl::Status JobManager::Timed(const std::function<absl::Status()>& write) {
 }
 
 absl::Status JobManager::AppendEvents(JobRecord record, std::vector<JobEventBody> from_worker) {
-  const std::vector<LoggedEvent> events = Number(&record, std::move(from_worker), {});
+  const std::vector<LoggedEvent> events = NumberEvents(options_.now_ms(), std::move(from_worker), {}, &record);
   GRAFT_RETURN_IF_ERROR(Timed([&] { return log_->Append(record.number, events); }));
   const MutexLock lock(&mutex_);
   if (ActiveJob* const job = scheduler_.Find(record.number); job != nullptr) {
+    record.wish = job->record.wish;  // one that is owed isn't in the log
     job->record = std::move(record);
   }
   return absl::OkStatus();
@@ -243,7 +211,8 @@ absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_
       GRAFT_RETURN_IF_ERROR(CheckTransition(job->record.state, record.state));
     }
   }
-  const std::vector<LoggedEvent> events = Number(&record, std::move(from_worker), std::move(own));
+  const std::vector<LoggedEvent> events =
+      NumberEvents(options_.now_ms(), std::move(from_worker), std::move(own), &record);
   absl::Status stored = Timed([&] { return log_->Change(record, events); });
   if (absl::IsResourceExhausted(stored) && reserve_.GiveUp()) {
     Log(LogLevel::kWarning, "jobs",
@@ -272,6 +241,9 @@ absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_
     job->ended.reset();
   }
   job->publishing = record.state == JobState::kPublishing;  // by the caller, at once
+  if (job->publishing) {
+    job->wish_owed.reset();  // it came too late
+  }
   if (record.state == JobState::kRunning && job->record.state == JobState::kQueued) {
     job->heard = options_.steady();
   }
@@ -282,7 +254,7 @@ absl::Status JobManager::Store(JobRecord record, std::vector<JobEventBody> from_
 absl::Status JobManager::Settle(int64_t number) {
   JobRecord record;
   JobState before = JobState::kQueued;
-  bool cancelled = false;
+  std::optional<Wish> asked;
   {
     const MutexLock writing(&writing_);
     std::vector<JobEventBody> events;
@@ -294,22 +266,21 @@ absl::Status JobManager::Settle(int64_t number) {
       }
       record = job->record;
       before = record.state;
-      cancelled = job->cancel_owed || record.cancel_requested;
+      asked = job->wish_owed;
       Outcome outcome = Decide(*job, options_.max_losses);
       if (!outcome.line.text.empty()) {
         events.push_back(std::move(outcome.line));
       }
       record.losses += outcome.loss ? 1 : 0;
+      record.wish = outcome.wish;
       if (outcome.state != before) {
-        events.push_back(Enter(&record, outcome.state, outcome.error));
-      } else {
-        record.cancel_requested = true;
+        events.push_back(EnterState(outcome.state, options_.now_ms(), outcome.error, &record));
       }
     }
     GRAFT_RETURN_IF_ERROR(Store(record, {}, std::move(events)));
     const MutexLock lock(&mutex_);
-    if (ActiveJob* const job = scheduler_.Find(number); job != nullptr && cancelled) {
-      job->cancel_owed = false;  // else one has come in between, and is owed still
+    if (ActiveJob* const job = scheduler_.Find(number); job != nullptr && job->wish_owed == asked) {
+      job->wish_owed.reset();  // else one has come in between, and is owed still
     }
   }
   subscriptions_.Notify(number);
@@ -384,13 +355,14 @@ void JobManager::StartNext() {
         }
         record = scheduler_.Find(*next)->record;
       }
-      JobEventBody event = Enter(&record, JobState::kRunning);
+      JobEventBody event = EnterState(JobState::kRunning, options_.now_ms(), absl::OkStatus(), &record);
       const absl::Status folder = MakeStaging(*options_.data, record);
       if (!folder.ok() && !IsFinal(folder)) {
         return;  // a full disk; the next tick tries again
       }
       if (!folder.ok()) {
-        event = Enter(&record, JobState::kFailed, Annotate(folder, "the job could not be started"));
+        event =
+            EnterState(JobState::kFailed, options_.now_ms(), Annotate(folder, "the job could not be started"), &record);
       }
       if (!Store(record, {}, {std::move(event)}).ok()) {
         return;  // so does it here
@@ -594,9 +566,10 @@ absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, cons
       if (stopping_) {
         return absl::UnavailableError("the server is shutting down; try again");
       }
-      if (const int queued = scheduler_.Count(JobState::kQueued); queued >= options_.max_queued) {
-        return absl::ResourceExhaustedError(
-            absl::StrCat(queued, " jobs are queued already, the most that this server takes; try again later"));
+      if (const int queued = scheduler_.Count(JobState::kQueued) + scheduler_.Count(JobState::kPaused);
+          queued >= options_.max_queued) {
+        return absl::ResourceExhaustedError(absl::StrCat(
+            queued, " jobs are queued or paused already, the most that this server takes; try again later"));
       }
       GRAFT_RETURN_IF_ERROR(scheduler_.Admit(job));
       scheduler_.BeginSubmission(job);
@@ -625,7 +598,7 @@ absl::StatusOr<JobRecord> JobManager::Submit(const std::string& request_id, cons
 
 JobRecord JobManager::View(const ActiveJob& job) const {
   JobRecord record = job.record;
-  record.cancel_requested = record.cancel_requested || job.cancel_owed;
+  record.wish = job.wish();
   record.queue_position = scheduler_.QueuePosition(record.number);
   record.result = nullptr;  // of a publishing one: it isn't there yet
   return record;
@@ -666,32 +639,39 @@ absl::StatusOr<std::vector<JobRecord>> JobManager::List(JobFilter filter) {
   return records;
 }
 
-absl::StatusOr<JobRecord> JobManager::Cancel(const std::string& id) {
+absl::StatusOr<JobRecord> JobManager::Cancel(const std::string& id) { return Ask(id, Wish::kCancel); }
+absl::StatusOr<JobRecord> JobManager::KeepBest(const std::string& id) { return Ask(id, Wish::kKeepBest); }
+absl::StatusOr<JobRecord> JobManager::Pause(const std::string& id) { return Ask(id, Wish::kPause); }
+absl::StatusOr<JobRecord> JobManager::Resume(const std::string& id) { return Ask(id, Wish::kNone); }
+
+absl::StatusOr<JobRecord> JobManager::Ask(const std::string& id, Wish wish) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(id));
-  std::optional<int> attempt;
+  std::optional<int> to_stop;
   {
     const MutexLock lock(&mutex_);
-    ActiveJob* const job = scheduler_.Find(number);
-    if (job != nullptr && job->record.state == JobState::kPublishing) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("id: ", id, " has done its work; its result is being put in its place"));
-    }
-    if (job != nullptr) {
-      job->cancel_owed = !job->record.cancel_requested;
-      if (job->record.state == JobState::kRunning) {
-        attempt = job->record.attempt;
+    if (ActiveJob* const job = scheduler_.Find(number); job != nullptr) {
+      GRAFT_ASSIGN_OR_RETURN(const std::optional<Wish> granted, Granted(job->record, job->wish(), wish));
+      if (granted.has_value()) {
+        job->wish_owed = granted;
+      }
+      if (job->record.state == JobState::kRunning && StopsWorker(job->wish())) {
+        to_stop = job->record.attempt;
       }
     }
   }
   if (const absl::Status settled = Settle(number); !settled.ok()) {
     Log(LogLevel::kWarning, "jobs",
-        {{"message", "a cancel could not be stored yet"}, {"job", id}, {"reason", std::string(settled.message())}});
+        {{"message", "what was asked of a job could not be stored yet"},
+         {"job", id},
+         {"asked", std::string(WishName(wish))},
+         {"reason", std::string(settled.message())}});
   }
-  if (attempt.has_value()) {
-    executor_->Stop(id, *attempt);
+  if (to_stop.has_value()) {
+    executor_->Stop(id, *to_stop);
   }
+  StartNext();  // it may be this one, or one behind it
   GRAFT_ASSIGN_OR_RETURN(JobRecord record, GetNumber(number));
-  if (IsTerminal(record.state) && record.state != JobState::kCancelled) {
+  if (IsTerminal(record.state) && (record.state != JobState::kCancelled || wish != Wish::kCancel)) {
     return absl::FailedPreconditionError(absl::StrCat("id: ", id, " has ended already: ", JobStateName(record.state)));
   }
   return record;
@@ -705,6 +685,11 @@ int JobManager::running() const {
 int JobManager::queued() const {
   const MutexLock lock(&mutex_);
   return scheduler_.Count(JobState::kQueued);
+}
+
+int JobManager::paused() const {
+  const MutexLock lock(&mutex_);
+  return scheduler_.Count(JobState::kPaused);
 }
 
 std::string JobManager::UserOf(const Resource& resource) const {
@@ -767,7 +752,7 @@ absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssign
   GRAFT_RETURN_IF_ERROR(ParseJobId(request.job_id()).status());
   const MutexLock lock(&mutex_);
   ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
-  if (job == nullptr || job->cancel_owed || job->record.cancel_requested) {
+  if (job == nullptr || StopsWorker(job->wish())) {
     return absl::FailedPreconditionError(
         absl::StrCat("attempt ", request.attempt(), " of ", request.job_id(), " isn't to run any more"));
   }
@@ -783,8 +768,7 @@ absl::StatusOr<v1::Assignment> JobManager::FetchAssignment(const v1::FetchAssign
   return assignment;
 }
 
-std::optional<v1::ReportResponse> JobManager::Answer(const v1::ReportRequest& request, JobRecord* record,
-                                                     bool* cancelled) {
+std::optional<v1::ReportResponse> JobManager::Answer(const v1::ReportRequest& request, JobRecord* record) {
   v1::ReportResponse response;
   const MutexLock lock(&mutex_);
   ActiveJob* const job = Current(request.job_id(), request.attempt(), request.incarnation());
@@ -796,27 +780,28 @@ std::optional<v1::ReportResponse> JobManager::Answer(const v1::ReportRequest& re
   }
   job->heard = options_.steady();
   *record = job->record;
-  *cancelled = job->cancel_owed || job->record.cancel_requested;
+  record->wish = job->wish();
   if (request.events().empty()) {
     response.set_acknowledged(record->worker_sequence);
-    response.set_stop(*cancelled);
+    Tell(record->wish, &response);
     return response;
   }
   return std::nullopt;
 }
 
-absl::Status JobManager::StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end,
-                                  bool cancelled) {
+absl::Status JobManager::StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end) {
   std::vector<JobEventBody> own;
   if (end.state == JobState::kSucceeded) {
     // No event: callers see the job as running until its result is in its place.
     record.state = JobState::kPublishing;
+    record.wish = Wish::kNone;
     record.result = std::move(end.result);
-  } else if (cancelled) {
-    own.push_back(Enter(&record, JobState::kCancelled));
+  } else if (record.wish == Wish::kCancel) {
+    own.push_back(EnterState(JobState::kCancelled, options_.now_ms(), absl::OkStatus(), &record));
   } else {
-    own.push_back(Enter(&record, JobState::kFailed,
-                        end.error.ok() ? absl::AbortedError("the worker reported no result and no error") : end.error));
+    own.push_back(EnterState(
+        JobState::kFailed, options_.now_ms(),
+        end.error.ok() ? absl::AbortedError("the worker reported no result and no error") : end.error, &record));
   }
   GRAFT_RETURN_IF_ERROR(Store(record, std::move(before), std::move(own)));
   {
@@ -835,9 +820,8 @@ absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& r
   GRAFT_RETURN_IF_ERROR(Failpoint("worker.report"));
   GRAFT_ASSIGN_OR_RETURN(const int64_t number, ParseJobId(request.job_id()));
   JobRecord record;
-  bool cancelled = false;
   // A heartbeat, and whoever isn't current, waits for no disk.
-  if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record, &cancelled); at_once.has_value()) {
+  if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record); at_once.has_value()) {
     return *at_once;
   }
   GRAFT_ASSIGN_OR_RETURN(std::vector<JobEventBody> events, ParseEvents(request));
@@ -846,15 +830,16 @@ absl::StatusOr<v1::ReportResponse> JobManager::Report(const v1::ReportRequest& r
   {
     const MutexLock writing(&writing_);
     // Again: others may have written meanwhile.
-    if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record, &cancelled); at_once.has_value()) {
+    if (const std::optional<v1::ReportResponse> at_once = Answer(request, &record); at_once.has_value()) {
       return *at_once;
     }
     News news = TakeNews(request.first_sequence(), std::move(events), &record);
     ended = news.end.has_value();
     response.set_acknowledged(record.worker_sequence + static_cast<int64_t>(news.events.size()) + (ended ? 1 : 0));
-    response.set_stop(cancelled || ended);
+    Tell(record.wish, &response);
     if (ended) {
-      GRAFT_RETURN_IF_ERROR(StoreEnd(record, std::move(news.events), *std::move(news.end), cancelled));
+      response.set_stop(true);
+      GRAFT_RETURN_IF_ERROR(StoreEnd(record, std::move(news.events), *std::move(news.end)));
     } else if (news.events.empty()) {
       return response;
     } else {

@@ -108,8 +108,16 @@ class JobManager {
   // A running job ends once its worker has. When the log can't be written, the cancel is kept in memory and stored as
   // soon as it can be. FAILED_PRECONDITION: the job has ended, or is being published.
   absl::StatusOr<JobRecord> Cancel(const std::string& id);
+  // A training trains no further and succeeds with the best weights so far. FAILED_PRECONDITION: the job has ended, is
+  // being published or cancelled, or no epoch has ended.
+  absl::StatusOr<JobRecord> KeepBest(const std::string& id);
+  // Stops the job until Resume; a running one once its worker has ended. FAILED_PRECONDITION: the job has ended, is
+  // being published or cancelled.
+  absl::StatusOr<JobRecord> Pause(const std::string& id);
+  absl::StatusOr<JobRecord> Resume(const std::string& id);
   int running() const;  // publishing ones too
   int queued() const;
+  int paused() const;
   int max_running() const { return options_.max_running; }
 
   // The job that hasn't ended and reads or makes the resource, or only that makes it; empty: none.
@@ -143,8 +151,9 @@ class JobManager {
   Executor::OnExit OnExit(const JobRecord& record);
   void OnWorkerExit(int64_t number, int attempt, const absl::Status& exit);
 
-  // Changes the record to `state` and returns the event that says so; nothing is stored yet.
-  JobEventBody Enter(JobRecord* record, JobState state, const absl::Status& error = absl::OkStatus()) const;
+  // Makes a wish the job's, as far as it may be: in memory at once, in the log as soon as that can be. Whoever is to
+  // work on it is told.
+  absl::StatusOr<JobRecord> Ask(const std::string& id, Wish wish);
   // Stores the record's new state and appends events to its log (`from_worker`, numbered on, then `own`), gives up the
   // reserve if that takes it, then puts the record in memory and tells who watches once `writing_` is released: the
   // caller calls subscriptions_.Notify.
@@ -153,17 +162,15 @@ class JobManager {
   // Appends only.
   absl::Status AppendEvents(JobRecord record, std::vector<JobEventBody> from_worker)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_) ABSL_LOCKS_EXCLUDED(mutex_);
-  std::vector<LoggedEvent> Number(JobRecord* record, std::vector<JobEventBody> from_worker,
-                                  std::vector<JobEventBody> own) const;
   // Runs a write and, when the disk kept it for long, forgives workers that couldn't be heard meanwhile.
   absl::Status Timed(const std::function<absl::Status()>& write) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // What a report is answered without the log: it is a heartbeat, or isn't of the current attempt. Else nullopt, and
-  // the job as it is.
-  std::optional<v1::ReportResponse> Answer(const v1::ReportRequest& request, JobRecord* record, bool* cancelled)
+  // the job as it is, with its wish.
+  std::optional<v1::ReportResponse> Answer(const v1::ReportRequest& request, JobRecord* record)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // The worker's last report: `before` are the events in it that precede the end.
-  absl::Status StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end, bool cancelled)
+  absl::Status StoreEnd(JobRecord record, std::vector<JobEventBody> before, JobStateChange end)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Stores what the job owes the log; OK when it owes nothing.

@@ -35,9 +35,10 @@ std::string Describe(const Resource& resource) {
 bool Owes(const ActiveJob& job) {
   switch (job.record.state) {
     case JobState::kQueued:
-      return job.cancel_owed || job.record.cancel_requested;
+    case JobState::kPaused:
+      return job.wish_owed.has_value();
     case JobState::kRunning:
-      return job.cancel_owed || job.ended.has_value();
+      return job.wish_owed.has_value() || job.ended.has_value();
     case JobState::kPublishing:
       return job.published.has_value();
     default:
@@ -45,35 +46,93 @@ bool Owes(const ActiveJob& job) {
   }
 }
 
-Outcome Decide(const ActiveJob& job, int max_losses) {
+namespace {
+
+// Of a job that no worker is at.
+Outcome DecideIdle(const ActiveJob& job) {
   Outcome outcome;
-  if (job.record.state == JobState::kPublishing) {
-    outcome.state = job.published->ok() ? JobState::kSucceeded : JobState::kFailed;
-    outcome.error = Annotate(*job.published, "the job's result could not be put in its place");
-  } else if (job.record.state == JobState::kRunning && !job.ended.has_value()) {
-    outcome.state = JobState::kRunning;
-    outcome.line = {"cancel was asked for", /*warning=*/false};
-  } else if (job.cancel_owed || job.record.cancel_requested) {
-    outcome.state = JobState::kCancelled;
-  } else if (!job.ended->again) {
-    outcome.state = JobState::kFailed;
-    outcome.error = job.ended->reason;
-  } else if (!job.ended->reason.ok()) {
-    outcome.loss = true;
-    const std::string reason(job.ended->reason.message());
-    if (job.record.losses + 1 < max_losses) {
+  outcome.state = job.record.state;
+  switch (job.wish()) {
+    case Wish::kNone:
+    case Wish::kRestart:
       outcome.state = JobState::kQueued;
-      outcome.line = {absl::StrCat("attempt ", job.record.attempt, ": ", reason, "; the job starts again"),
-                      /*warning=*/true};
-    } else {
-      outcome.state = JobState::kFailed;
-      outcome.error = absl::AbortedError(
-          absl::StrCat(reason, "; that was so ", job.record.losses + 1, " times, and the job isn't started again"));
-    }
-  } else {
-    outcome.state = JobState::kQueued;  // the server shuts down
+      break;
+    case Wish::kKeepBest:  // takes a worker, which puts the weights into a model
+      outcome.state = JobState::kQueued;
+      outcome.wish = Wish::kKeepBest;
+      break;
+    case Wish::kPause:
+      outcome.state = JobState::kPaused;
+      break;
+    case Wish::kCancel:
+      outcome.state = JobState::kCancelled;
+      break;
   }
   return outcome;
+}
+
+absl::string_view Asked(Wish wish) {
+  switch (wish) {
+    case Wish::kKeepBest:
+      return "an end with the best weights so far was asked for";
+    case Wish::kPause:
+      return "a pause was asked for";
+    case Wish::kRestart:
+      return "the pause was taken back; the job goes on as soon as its worker has ended";
+    case Wish::kCancel:
+      return "cancel was asked for";
+    case Wish::kNone:
+      break;
+  }
+  return "";
+}
+
+// Of a job whose worker has ended, and that is to go on if it can.
+Outcome DecideEnded(const ActiveJob& job, int max_losses) {
+  Outcome outcome;
+  outcome.wish = job.wish();
+  if (!job.ended->again) {
+    outcome.state = JobState::kFailed;
+    outcome.error = job.ended->reason;
+    return outcome;
+  }
+  outcome.state = JobState::kQueued;
+  if (job.ended->reason.ok()) {
+    return outcome;  // the server shuts down
+  }
+  outcome.loss = true;
+  const std::string reason(job.ended->reason.message());
+  if (job.record.losses + 1 < max_losses) {
+    outcome.line = {absl::StrCat("attempt ", job.record.attempt, ": ", reason, "; the job starts again"),
+                    /*warning=*/true};
+  } else {
+    outcome.state = JobState::kFailed;
+    outcome.error = absl::AbortedError(
+        absl::StrCat(reason, "; that was so ", job.record.losses + 1, " times, and the job isn't started again"));
+  }
+  return outcome;
+}
+
+}  // namespace
+
+Outcome Decide(const ActiveJob& job, int max_losses) {
+  Outcome outcome;
+  switch (job.record.state) {
+    case JobState::kPublishing:
+      outcome.state = job.published->ok() ? JobState::kSucceeded : JobState::kFailed;
+      outcome.error = Annotate(*job.published, "the job's result could not be put in its place");
+      return outcome;
+    case JobState::kRunning:
+      if (!job.ended.has_value()) {
+        outcome.state = JobState::kRunning;
+        outcome.wish = job.wish();
+        outcome.line = {std::string(Asked(job.wish())), /*warning=*/false};
+        return outcome;
+      }
+      return StopsWorker(job.wish()) ? DecideIdle(job) : DecideEnded(job, max_losses);
+    default:
+      return DecideIdle(job);
+  }
 }
 
 ActiveJob* Scheduler::Find(int64_t number) {
@@ -114,7 +173,7 @@ std::optional<int64_t> Scheduler::Next(int max_running) const {
     return std::nullopt;
   }
   for (const auto& [number, job] : jobs_) {
-    if (job.record.state == JobState::kQueued && !job.record.cancel_requested && !job.cancel_owed) {
+    if (job.record.state == JobState::kQueued && !StopsWorker(job.wish())) {
       return number;
     }
   }

@@ -32,18 +32,21 @@ struct ActiveJob {
   // The worker was told to end because it wasn't heard of.
   bool lost = false;
   // What the log has yet to take: it failed, or is about to.
-  bool cancel_owed = false;
+  std::optional<Wish> wish_owed;
   std::optional<WorkerEnd> ended;         // of a running job
   std::optional<absl::Status> published;  // of a publishing one
   // Of a publishing job.
   bool publishing = false;  // at this moment, or about to be
   int publish_failures = 0;
   absl::Duration next_publish;
+
+  Wish wish() const { return wish_owed.value_or(record.wish); }
 };
 
 // What becomes of a job that owes the log something.
 struct Outcome {
-  JobState state = JobState::kQueued;  // the same as before: only a cancel is to be stored
+  JobState state = JobState::kQueued;  // the same as before: only a wish is to be stored
+  Wish wish = Wish::kNone;
   absl::Status error;
   JobLogLine line;    // before the change; empty: none
   bool loss = false;  // the job's worker got lost

@@ -12,6 +12,9 @@
 //                      +-------------------+------------------------> CANCELLED
 //                            cancel (a running job's once its worker has ended)
 //
+//   QUEUED and RUNNING ---------> PAUSED ---------> QUEUED or CANCELLED
+//              pause (a running job's once its worker has ended)
+//
 // A state is visible once it is durable, and SUCCEEDED is written only after the result is in its place: who reads it
 // finds the model. PUBLISHING is durable before anything is put in place, together with the result: a server that dies
 // there finishes publishing when it is back and doesn't run the job again. Callers see it as running.
@@ -29,14 +32,18 @@ inline absl::Status CheckTransition(JobState from, JobState to) {
   bool legal = false;
   switch (from) {
     case JobState::kQueued:
-      legal = to == JobState::kRunning || to == JobState::kFailed || to == JobState::kCancelled;
+      legal =
+          to == JobState::kRunning || to == JobState::kFailed || to == JobState::kCancelled || to == JobState::kPaused;
       break;
     case JobState::kRunning:
       legal = to == JobState::kQueued || to == JobState::kPublishing || to == JobState::kFailed ||
-              to == JobState::kCancelled;
+              to == JobState::kCancelled || to == JobState::kPaused;
       break;
     case JobState::kPublishing:
       legal = to == JobState::kSucceeded || to == JobState::kFailed;
+      break;
+    case JobState::kPaused:
+      legal = to == JobState::kQueued || to == JobState::kCancelled;
       break;
     case JobState::kSucceeded:
     case JobState::kFailed:

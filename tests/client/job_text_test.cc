@@ -80,6 +80,10 @@ TEST(JobTextTest, States) {
   EXPECT_EQ(StateText(job), "queued (2 in line)");
   job.set_queue_position(0);
   job.set_state(v1::JOB_STATE_RUNNING);
+  job.set_keep_best_requested(true);
+  EXPECT_EQ(StateText(job), "finishing");
+  job.set_pause_requested(true);
+  EXPECT_EQ(StateText(job), "pausing");
   job.set_cancel_requested(true);
   EXPECT_EQ(StateText(job), "stopping");
 }

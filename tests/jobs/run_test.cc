@@ -29,6 +29,7 @@ class RunTest : public ::testing::Test {
     sink_.epoch = [](const EpochMetrics&) {};
     sink_.log = [this](const JobLogLine& line) { lines_.push_back(line.text); };
     sink_.stopped = [this] { return stopped_; };
+    sink_.finish = [] { return false; };
   }
 
   static void AddPictures(const fs::path& folder) {

@@ -35,7 +35,7 @@ TEST(ToProtoTest, AJobIsShownAsItStands) {
   progress.eta_seconds = 0.5;
   progress.steps = {{1, 0.5, 0.25}};
   record.progress = progress;
-  record.cancel_requested = true;
+  record.wish = Wish::kCancel;
   v1::Job job = ToProto(record);
   EXPECT_EQ(job.id(), "job-12");
   EXPECT_EQ(job.spec().split().dataset(), "pets");
@@ -47,11 +47,18 @@ TEST(ToProtoTest, AJobIsShownAsItStands) {
   EXPECT_EQ(job.attempt(), 2);
   EXPECT_EQ(job.last_sequence(), 9);
   EXPECT_TRUE(job.cancel_requested());
+  EXPECT_FALSE(job.pause_requested());
   EXPECT_FALSE(job.has_error());
   EXPECT_FALSE(job.has_result());
   EXPECT_EQ(job.progress().phase(), "copy");
   EXPECT_EQ(job.progress().eta_seconds(), 0.5);
   EXPECT_EQ(job.progress().steps_size(), 0);
+
+  record.wish = Wish::kKeepBest;
+  EXPECT_TRUE(ToProto(record).keep_best_requested());
+  record.wish = Wish::kNone;
+  record.state = JobState::kPaused;
+  EXPECT_EQ(ToProto(record).state(), v1::JOB_STATE_PAUSED);
 
   record.state = JobState::kSucceeded;
   record.result = ToJson(SplitJobResult{"pets", 400, 1});
@@ -94,6 +101,12 @@ TEST(ToProtoTest, AJobWhoseDocumentsCannotBeReadIsShownAllTheSame) {
     EXPECT_THAT(job.error().message(), HasSubstr("spec can't be read"));
   }
   JobRecord record = Record();
+  record.wish = Wish::kKeepBest;
+  EXPECT_TRUE(ToProto(record).keep_best_requested());
+  record.wish = Wish::kNone;
+  record.state = JobState::kPaused;
+  EXPECT_EQ(ToProto(record).state(), v1::JOB_STATE_PAUSED);
+
   record.state = JobState::kSucceeded;
   record.result = {{"images", "many"}};
   const v1::Job job = ToProto(record);

@@ -130,6 +130,34 @@ TEST_F(JobHandlersTest, ListsAreFilteredAndPaged) {
   refuses([](auto* r) { r->set_model("\xff"); }, "model");
 }
 
+TEST_F(JobHandlersTest, JobsArePausedAndResumed) {
+  ASSERT_THAT(Submit(Split("pets")), IsOk());  // runs
+  ASSERT_THAT(Submit(Split("birds")), IsOk());
+  v1::PauseJobRequest pause;
+  pause.set_id("job-2");
+  v1::Job job;
+  ASSERT_THAT(PauseJob(deps_, call_, pause, &job), IsOk());
+  EXPECT_EQ(job.state(), v1::JOB_STATE_PAUSED);
+  v1::ListJobsRequest list;
+  list.add_states(v1::JOB_STATE_PAUSED);
+  v1::ListJobsResponse listed;
+  ASSERT_THAT(ListJobs(deps_, call_, list, &listed), IsOk());
+  EXPECT_EQ(listed.jobs_size(), 1);
+  v1::ResumeJobRequest resume;
+  resume.set_id("job-2");
+  ASSERT_THAT(ResumeJob(deps_, call_, resume, &job), IsOk());
+  EXPECT_EQ(job.state(), v1::JOB_STATE_QUEUED);
+  v1::CancelJobRequest keep_best;
+  keep_best.set_id("job-2");
+  keep_best.set_keep_best(true);
+  EXPECT_THAT(CancelJob(deps_, call_, keep_best, &job),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("keep_best")));
+  pause.set_id("job-7");
+  EXPECT_THAT(PauseJob(deps_, call_, pause, &job), StatusIs(StatusCode::kNotFound, _));
+  resume.set_id("x");
+  EXPECT_THAT(ResumeJob(deps_, call_, resume, &job), StatusIs(StatusCode::kInvalidArgument, _));
+}
+
 TEST_F(JobHandlersTest, AWatchReplaysEventsAndEndsWithTheJob) {
   ASSERT_THAT(Submit(Split("pets")), IsOk());
   ASSERT_THAT(Submit(Split("birds")), IsOk());

@@ -411,7 +411,7 @@ TEST_F(JobManagerTest, CancelWorksWhileTheDiskIsFull) {
   const JobRecord queued = Submit(Train("b"));
   FillTheDisk();
   ASSERT_OK_AND_ASSIGN(const JobRecord asked, jobs_->Cancel(running.id()));
-  EXPECT_TRUE(asked.cancel_requested);
+  EXPECT_EQ(asked.wish, Wish::kCancel);
   EXPECT_THAT(executor_->stops(), ElementsAre(std::pair<std::string, int>(running.id(), 1)));
   EXPECT_TRUE(Report(running.id(), 1, 1, {})->stop());
   ASSERT_THAT(jobs_->Cancel(queued.id()), IsOk());
@@ -455,7 +455,7 @@ TEST_F(JobManagerTest, CancelOfAQueuedJobIsAtOnceOfARunningOneWhenItsWorkerEnds)
   EXPECT_EQ(cancelled.state, JobState::kCancelled);
   ASSERT_OK_AND_ASSIGN(const JobRecord asked, jobs_->Cancel(running.id()));
   EXPECT_EQ(asked.state, JobState::kRunning);
-  EXPECT_TRUE(asked.cancel_requested);
+  EXPECT_EQ(asked.wish, Wish::kCancel);
   EXPECT_THAT(executor_->stops(), ElementsAre(std::pair<std::string, int>(running.id(), 1)));
   ASSERT_OK_AND_ASSIGN(const v1::ReportResponse response, Report(running.id(), 1, 1, {Epoch(1)}));
   EXPECT_TRUE(response.stop());
@@ -471,6 +471,158 @@ TEST_F(JobManagerTest, ACancelSurvivesTheServer) {
   ASSERT_THAT(jobs_->Cancel(job.id()), IsOk());
   Open();
   EXPECT_EQ(State(job.id()), JobState::kCancelled);
+}
+
+TEST_F(JobManagerTest, APausedJobGivesItsPlaceAwayAndGetsItBack) {
+  const JobRecord running = Submit(Train("a"));
+  const JobRecord queued = Submit(Train("b"));
+  ASSERT_THAT(Report(running.id(), 1, 1, {Epoch(1)}), IsOk());
+  ASSERT_OK_AND_ASSIGN(const JobRecord asked, jobs_->Pause(running.id()));
+  EXPECT_EQ(asked.state, JobState::kRunning);
+  EXPECT_EQ(asked.wish, Wish::kPause);
+  EXPECT_THAT(executor_->stops(), ElementsAre(std::pair<std::string, int>(running.id(), 1)));
+  EXPECT_TRUE(Report(running.id(), 1, 2, {})->stop());
+  EXPECT_EQ(State(queued.id()), JobState::kQueued);
+  executor_->Exit(running.id(), 1, absl::OkStatus());
+  EXPECT_EQ(State(running.id()), JobState::kPaused);
+  EXPECT_EQ(Get(running.id()).wish, Wish::kNone);
+  EXPECT_EQ(Get(running.id()).losses, 0);
+  EXPECT_EQ(State(queued.id()), JobState::kRunning);
+  EXPECT_EQ(jobs_->paused(), 1);
+  EXPECT_THAT(jobs_->Pause(running.id()), IsOk());  // it is
+  EXPECT_EQ(jobs_->UserOf({Resource::Type::kModel, "a"}), running.id());
+
+  Open();  // it stays paused, and keeps its checkpoints
+  EXPECT_EQ(State(running.id()), JobState::kPaused);
+  const JobRecord later = Submit(Train("c"));
+  ASSERT_OK_AND_ASSIGN(const JobRecord resumed, jobs_->Resume(running.id()));
+  EXPECT_EQ(resumed.state, JobState::kQueued);
+  EXPECT_EQ(resumed.queue_position, 1);
+  EXPECT_EQ(Get(later.id()).queue_position, 2);
+  ASSERT_THAT(Report(queued.id(), 2, 1, {Failed(absl::AbortedError("x"))}), IsOk());
+  EXPECT_EQ(State(running.id()), JobState::kRunning);
+  EXPECT_EQ(Get(running.id()).attempt, 2);
+  EXPECT_THAT(Log(running.id()),
+              ElementsAre("1:queued", "2:running", "3:epoch1", "4:line", "5:paused", "6:queued", "7:running"));
+}
+
+TEST_F(JobManagerTest, CheckpointsOutliveAPauseAndGoWithACancel) {
+  const JobRecord job = Submit(Train("a"));
+  testing::WriteText(data_.Checkpoints(job.id()) / "whole-1.safetensors", "x");
+  ASSERT_THAT(jobs_->Pause(job.id()), IsOk());
+  executor_->Exit(job.id(), 1, absl::OkStatus());
+  Open();
+  EXPECT_TRUE(fs::exists(data_.Checkpoints(job.id())));
+  EXPECT_FALSE(fs::exists(data_.Staging(job.id(), 1)));
+  ASSERT_OK_AND_ASSIGN(const JobRecord cancelled, jobs_->Cancel(job.id()));
+  EXPECT_EQ(cancelled.state, JobState::kCancelled);
+  Pass(1);
+  EXPECT_FALSE(fs::exists(data_.Checkpoints(job.id())));
+  EXPECT_THAT(jobs_->Resume(job.id()), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cancelled")));
+}
+
+TEST_F(JobManagerTest, AQueuedJobIsPausedAtOnce) {
+  const JobRecord running = Submit(Train("a"));
+  const JobRecord queued = Submit(Train("b"));
+  ASSERT_OK_AND_ASSIGN(const JobRecord paused, jobs_->Pause(queued.id()));
+  EXPECT_EQ(paused.state, JobState::kPaused);
+  EXPECT_EQ(paused.queue_position, 0);
+  executor_->Exit(running.id(), 1, absl::OkStatus());  // it is started again, and not the other
+  EXPECT_EQ(State(queued.id()), JobState::kPaused);
+  ASSERT_OK_AND_ASSIGN(const JobRecord resumed, jobs_->Resume(queued.id()));
+  EXPECT_EQ(resumed.state, JobState::kQueued);
+  EXPECT_THAT(jobs_->Resume(queued.id()), IsOk());  // nothing to do
+}
+
+TEST_F(JobManagerTest, APauseIsTakenBackBeforeItsWorkerHasEnded) {
+  const JobRecord job = Submit(Train("a"));
+  ASSERT_THAT(jobs_->Pause(job.id()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const JobRecord resumed, jobs_->Resume(job.id()));
+  EXPECT_EQ(resumed.state, JobState::kRunning);
+  EXPECT_EQ(resumed.wish, Wish::kRestart);
+  executor_->Exit(job.id(), 1, absl::OkStatus());
+  EXPECT_EQ(State(job.id()), JobState::kRunning);
+  EXPECT_EQ(Get(job.id()).attempt, 2);
+  EXPECT_EQ(Get(job.id()).losses, 0);
+  EXPECT_EQ(Get(job.id()).wish, Wish::kNone);
+  EXPECT_FALSE(Report(job.id(), 2, 1, {})->stop());
+}
+
+TEST_F(JobManagerTest, APauseThatComesTooLateChangesNothing) {
+  const JobRecord job = Submit(Train("a"));
+  ASSERT_THAT(jobs_->Pause(job.id()), IsOk());
+  ASSERT_THAT(Report(job.id(), 1, 1, {Epoch(1), Succeeded()}), IsOk());
+  EXPECT_EQ(Get(job.id()).wish, Wish::kNone);
+  EXPECT_THAT(jobs_->Pause(job.id()), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("being put")));
+  Pass(1);
+  EXPECT_EQ(State(job.id()), JobState::kSucceeded);
+  for (const auto& late : {jobs_->Pause(job.id()), jobs_->Resume(job.id()), jobs_->KeepBest(job.id())}) {
+    EXPECT_THAT(late, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("succeeded")));
+  }
+}
+
+TEST_F(JobManagerTest, TheBestWeightsAreKeptOnceThereAreSome) {
+  const JobRecord job = Submit(Train("a"));
+  EXPECT_THAT(jobs_->KeepBest(job.id()), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no epoch")));
+  EXPECT_FALSE(Report(job.id(), 1, 1, {Epoch(1)})->finish());
+  ASSERT_OK_AND_ASSIGN(const JobRecord asked, jobs_->KeepBest(job.id()));
+  EXPECT_EQ(asked.state, JobState::kRunning);
+  EXPECT_EQ(asked.wish, Wish::kKeepBest);
+  EXPECT_THAT(executor_->stops(), ::testing::IsEmpty());
+  ASSERT_OK_AND_ASSIGN(const v1::ReportResponse response, Report(job.id(), 1, 2, {}));
+  EXPECT_TRUE(response.finish());
+  EXPECT_FALSE(response.stop());
+
+  Open();  // it is asked for still, and after a pause too
+  EXPECT_EQ(Get(job.id()).attempt, 2);
+  EXPECT_TRUE(Report(job.id(), 2, 1, {})->finish());
+  ASSERT_THAT(jobs_->Pause(job.id()), IsOk());
+  executor_->Exit(job.id(), 2, absl::OkStatus());
+  EXPECT_EQ(State(job.id()), JobState::kPaused);
+  ASSERT_OK_AND_ASSIGN(const JobRecord again, jobs_->KeepBest(job.id()));
+  EXPECT_EQ(again.state, JobState::kRunning);
+  EXPECT_TRUE(Report(job.id(), 3, 1, {})->finish());
+  ASSERT_THAT(Report(job.id(), 3, 1, {Succeeded()}), IsOk());
+  Pass(1);
+  EXPECT_EQ(State(job.id()), JobState::kSucceeded);
+}
+
+TEST_F(JobManagerTest, WhatIsBeingCancelledIsNeitherPausedNorKept) {
+  const JobRecord job = Submit(Train("a"));
+  ASSERT_THAT(Report(job.id(), 1, 1, {Epoch(1)}), IsOk());
+  ASSERT_THAT(jobs_->Pause(job.id()), IsOk());
+  ASSERT_THAT(jobs_->Cancel(job.id()), IsOk());
+  for (const auto& late : {jobs_->Pause(job.id()), jobs_->Resume(job.id()), jobs_->KeepBest(job.id())}) {
+    EXPECT_THAT(late, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("being cancelled")));
+  }
+  executor_->Exit(job.id(), 1, absl::OkStatus());
+  EXPECT_EQ(State(job.id()), JobState::kCancelled);
+}
+
+TEST_F(JobManagerTest, APauseWaitsForAFullDisk) {
+  const JobRecord running = Submit(Train("a"));
+  const JobRecord queued = Submit(Train("b"));
+  FillTheDisk();
+  ASSERT_OK_AND_ASSIGN(const JobRecord asked, jobs_->Pause(queued.id()));
+  EXPECT_EQ(asked.wish, Wish::kPause);
+  ASSERT_THAT(jobs_->Pause(running.id()), IsOk());
+  EXPECT_TRUE(Report(running.id(), 1, 1, {})->stop());
+  executor_->Exit(running.id(), 1, absl::OkStatus());
+  Pass(3);
+  EXPECT_THAT(executor_->launches(), ::testing::SizeIs(1));
+  FreeTheDisk();
+  Pass(1);
+  EXPECT_EQ(State(running.id()), JobState::kPaused);
+  EXPECT_EQ(State(queued.id()), JobState::kPaused);
+}
+
+TEST_F(JobManagerTest, PausedJobsCountAsQueuedOnes) {
+  Submit(Train("a"));
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_THAT(jobs_->Pause(Submit(Train("a")).id()), IsOk());
+  }
+  EXPECT_THAT(jobs_->Submit("", "sha", Train("a"), 0),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("3 jobs are queued or paused")));
 }
 
 TEST_F(JobManagerTest, TheSameRequestIsOneJob) {

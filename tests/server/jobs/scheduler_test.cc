@@ -43,7 +43,7 @@ TEST(SchedulerTest, TheQueueIsInOrderOfSubmission) {
   EXPECT_EQ(scheduler.QueuePosition(4), 0);
   EXPECT_EQ(scheduler.Next(1), std::nullopt);
   EXPECT_EQ(scheduler.Next(2), 2);
-  scheduler.Find(2)->cancel_owed = true;
+  scheduler.Find(2)->wish_owed = Wish::kCancel;
   EXPECT_EQ(scheduler.Next(2), 3);
 }
 
