@@ -4,7 +4,8 @@ is lost, cut short or stuck.
     tests/integration/crash.py --bin build/dev/bin --samples samples --runs 500
 
 A run is a server of its own on a new data folder, kept alive as a supervisor would: an upload that is split, a split of a
-folder, a training and an evaluation. Its fault is one of FAULTS in turn, or kills at random moments. The first run has none and
+folder, a training that is paused and resumed, and an evaluation. Its fault is one of FAULTS in turn, or kills and pauses at
+random moments. The first run has none and
 says what the others must come to, down to the weights' bytes. Loopback only; nothing outside of a temporary folder is written."""
 import argparse
 import hashlib
@@ -27,14 +28,15 @@ STEPS = [
     "attempt.create", "worker.start", "worker.started", "assignment.fetch", "worker.report",
     "publish.mark", "publish.sync", "publish.replace", "publish.rename", "publish.renamed", "publish.sync_parent", "publish.trash",
     "publish.done", "upload.start", "upload.write", "upload.sync", "upload.rename", "upload.sync_parent",
-    "split.copy", "split.sync", "split.manifest",
+    "split.copy", "split.sync", "split.manifest", "checkpoint.before", "checkpoint.after",
 ]
-# Reached in the worker, where a failed write fails the job, as it should.
-IN_WORKER = {"split.copy", "split.sync", "split.manifest"}
+# Reached in the worker, where a failed write fails the job, as it should, and one that always dies the same way is given up.
+IN_WORKER = {"split.copy", "split.sync", "split.manifest", "checkpoint.before", "checkpoint.after"}
 FAULTS = [(step, "kill") for step in STEPS] + [(step, "error") for step in STEPS] + [("random", "kill")] * (len(STEPS) // 2)
 
 JOB_SECONDS = 120  # longer, and the job counts as stuck
 IMAGES = 12  # a class, in the upload
+EPOCHS = 150  # takes long enough to be interrupted
 
 
 class Violation(Exception):
@@ -55,6 +57,7 @@ class Run:
         self.starts = 0
         self.kills = 0
         self.worker_kills = 0
+        self.pauses = 0
         self.acknowledged = {}
         self.uploads = 0
         self.broken = None
@@ -108,7 +111,7 @@ class Run:
             if self.stopping.wait(self.random.uniform(0, 6)):
                 return
             with self.lock:
-                if self.random.random() < 0.7:
+                if self.random.random() < 0.6:
                     self.server.kill()
                     self.kills += 1
                 else:
@@ -187,17 +190,29 @@ class Run:
                 raise Violation(f"graft {' '.join(map(str, words))}: {outcome.stderr.strip()}")
             time.sleep(0.1)
 
+    def pause(self, job):
+        """Pauses the training once an epoch has ended; it leaves a checkpoint behind. Whoever sees it paused resumes it."""
+        shown = self.ask("job", "show", job)[0]
+        if shown["state"] == "JOB_STATE_RUNNING" and shown.get("progress", {}).get("epoch", 0) > 1:
+            self.pauses += self.graft("job", "pause", job).returncode == 0
+            return True
+        return shown["state"] not in ("JOB_STATE_QUEUED", "JOB_STATE_RUNNING")
+
     def finish(self, kind, subject, *words):
         """Submits and waits for success, again only where a failure is the fault's own."""
         for _ in range(5):
             job = self.submit(kind, subject, *words)
             deadline = time.monotonic() + JOB_SECONDS
+            paused = kind != "train"
             while True:
+                paused = paused or self.pause(job)
                 shown = self.ask("job", "show", job)[0]
                 if shown["state"] == "JOB_STATE_SUCCEEDED":
                     return shown
                 if shown["state"] in ("JOB_STATE_FAILED", "JOB_STATE_CANCELLED"):
                     break
+                if shown["state"] == "JOB_STATE_PAUSED":
+                    self.graft("job", "resume", job)  # asked again where the answer was lost
                 if time.monotonic() > deadline:
                     raise Violation(f"stuck: {job} is {shown['state']} after {JOB_SECONDS} s")
                 time.sleep(0.05)
@@ -230,8 +245,8 @@ class Run:
                         "--test", "0.25")
             self.finish("split", "pets", "dataset", "create", "pets", "--from", self.options.samples, "--train", 8, "--validation", 4,
                         "--test", 4, "--seed", 42)
-            self.finish("train", "tiny", "train", "tiny", "--dataset", "pets", "--variant", "basic_cnn", "--set", "epochs=1", "--set",
-                        "image_size=32")
+            self.finish("train", "tiny", "train", "tiny", "--dataset", "pets", "--variant", "basic_cnn", "--set", f"epochs={EPOCHS}",
+                        "--set", "image_size=48")
             self.finish("evaluate", "tiny", "evaluate", "tiny", "--no-wait")
         finally:
             with self.lock:
@@ -267,6 +282,9 @@ class Run:
             events = [event for event in self.watched(job) if "sequence" in event]
             if [int(event["sequence"]) for event in events] != list(range(1, len(events) + 1)):
                 raise Violation(f"the events of {job} have a gap")
+            told = [event["epoch"]["epoch"] for event in events if "epoch" in event]
+            if told != list(range(1, len(told) + 1)):
+                raise Violation(f"the epochs of {job} are told out of turn: {told}")
             if events[-1].get("state", {}).get("state") != shown["state"]:
                 raise Violation(f"the last event of {job} isn't its end: {events[-1]}")
         fingerprints = {}
@@ -279,7 +297,7 @@ class Run:
         model = self.ask("model", "show", "tiny")[0]
         versions = sorted(int(path.name) for path in (self.data / "models/tiny").iterdir())
         newest = self.data / "models/tiny" / str(versions[-1])
-        if len(model["history"]) != 1 or len(model.get("evaluations", [])) != 1:
+        if [epoch["epoch"] for epoch in model["history"]] != list(range(1, EPOCHS + 1)) or len(model.get("evaluations", [])) != 1:
             raise Violation(f"cut short: {json.dumps(model)[:500]}")
         classified = self.ask("classify", f"tiny@{versions[-1]}", self.options.samples / "cat.0.jpg")
         if not classified:
@@ -359,7 +377,7 @@ def main():
             problem = str(violation)
         finally:
             run.clean_up()
-        print(f"run {number}: {'='.join(fault)}, {run.starts} starts, {run.worker_kills} workers killed: {problem or 'ok'}", flush=True)
+        print(f"run {number}: {'='.join(fault)}, {run.starts} starts, {run.worker_kills} workers killed, {run.pauses} pauses: {problem or 'ok'}", flush=True)
         if problem is not None:
             violations += 1
             print((folder / "graftd.log").read_text(errors="replace")[-3000:], flush=True)
