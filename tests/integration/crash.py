@@ -36,7 +36,7 @@ FAULTS = [(step, "kill") for step in STEPS] + [(step, "error") for step in STEPS
 
 JOB_SECONDS = 120  # longer, and the job counts as stuck
 IMAGES = 12  # a class, in the upload
-EPOCHS = 150  # takes long enough to be interrupted
+EPOCHS = 60  # takes long enough to be interrupted
 
 
 class Violation(Exception):
@@ -68,7 +68,7 @@ class Run:
         port_file = self.folder / "port"
         port_file.unlink(missing_ok=True)
         command = [self.options.bin / "graftd", "--listen", f"127.0.0.1:{self.port}", "--port-file", port_file, "--data-dir", self.data,
-                   "--allow-dir", self.options.samples]
+                   "--allow-dir", self.options.samples, "--threads", "1"]
         environment = {"PATH": "/usr/bin:/bin"}
         name, action = self.fault
         if self.starts == 0 and name not in ("none", "random"):
@@ -246,7 +246,7 @@ class Run:
             self.finish("split", "pets", "dataset", "create", "pets", "--from", self.options.samples, "--train", 8, "--validation", 4,
                         "--test", 4, "--seed", 42)
             self.finish("train", "tiny", "train", "tiny", "--dataset", "pets", "--variant", "basic_cnn", "--set", f"epochs={EPOCHS}",
-                        "--set", "image_size=48")
+                        "--set", "image_size=32")
             self.finish("evaluate", "tiny", "evaluate", "tiny", "--no-wait")
         finally:
             with self.lock:
