@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/text.h"
+#include "core/base/version.h"
 
 namespace graft {
 
@@ -9,7 +10,7 @@ CommandLine::CommandLine(Cli* cli)
     : cli_(cli), app_("Graft: transfer learning as a service. Labelled images in, a served model out.", "graft") {
   app_.fallthrough();
   app_.require_subcommand(0, 1);
-  app_.set_version_flag("--version", "graft 0.1.0");
+  app_.set_version_flag("--version", absl::StrCat("graft ", kVersion));
   app_.add_option("--server", cli_->server, "graftd's HOST:PORT")->envname("GRAFT_SERVER")->capture_default_str();
   OneOf(app_.add_option_function<std::string>(
                 "--format", [this](const std::string& format) { cli_->json = format == "json"; },

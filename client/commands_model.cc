@@ -177,6 +177,15 @@ void PrintModel(const Cli& cli, const v1::Model& model) {
         kept->epoch(), model.history_size(), kept->loss(), kept->accuracy(), kept->validation_loss(),
         kept->validation_accuracy());
   }
+  if (model.temperature() != 1 && model.damaged().empty()) {
+    *cli.out << absl::StrFormat("Probabilities are scaled by the temperature %.4g.\n", model.temperature());
+  }
+  if (model.has_made_with()) {
+    const v1::Provenance& made_with = model.made_with();
+    *cli.out << "Made with Graft " << Printable(made_with.graft()) << ", LibTorch " << Printable(made_with.libtorch())
+             << ", kernels " << Printable(made_with.instruction_set()) << " (" << Printable(made_with.convolution())
+             << "), on " << Printable(made_with.processor()) << "\n";
+  }
   for (const v1::EvaluateResult& evaluation : model.evaluations()) {
     *cli.out << "\nEvaluated on " << Printable(evaluation.dataset()) << " ("
              << ShortName(*v1::Part_descriptor(), evaluation.part()) << ")\n\n"

@@ -267,6 +267,14 @@ v1::Model ToProto(const ModelEntry& entry) {
   }
   out.set_kept_epoch(model.kept_epoch);
   out.set_training_seconds(model.training_seconds);
+  out.set_temperature(model.temperature);
+  v1::Provenance* const made_with = out.mutable_made_with();
+  made_with->set_graft(model.made_with.graft);
+  made_with->set_libtorch(model.made_with.libtorch);
+  made_with->set_instruction_set(model.made_with.instruction_set);
+  made_with->set_convolution(model.made_with.convolution);
+  made_with->set_processor(model.made_with.processor);
+  made_with->set_trunk_fingerprint(model.trunk_fingerprint);
   const absl::StatusOr<std::vector<LayerInfo>> layers = Layers(model);
   if (!layers.ok()) {
     if (entry.damaged.empty()) {

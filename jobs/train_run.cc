@@ -130,6 +130,8 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
   model.history = std::move(outcome.history);
   model.kept_epoch = outcome.kept_epoch;
   model.training_seconds = outcome.seconds;
+  model.temperature = outcome.temperature;
+  model.made_with = MadeHere();
   GRAFT_RETURN_IF_ERROR(SaveModel(model, request.staging));
 
   TrainJobResult result{model.name, model.version, std::nullopt, model.training_seconds};

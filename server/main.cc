@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/version.h"
 #include "core/infer/engine.h"
 #include "core/model/trunks.h"
 #include "core/nn/runtime.h"
@@ -167,7 +168,7 @@ int main(int argc, char** argv) {
   settings.server.weights_dir = ProgramFolder().parent_path() / "share" / "graft" / "weights";
   settings.server.worker_program = ProgramFolder() / "graft-worker";
   CLI::App app{"Graft's server: splits data sets, trains models in the background and serves them over gRPC."};
-  app.set_version_flag("--version", "graftd 0.1.0");
+  app.set_version_flag("--version", absl::StrCat("graftd ", graft::kVersion));
   app.set_config("--config", "", "A file with these options, one a line: data-dir = \"/var/lib/graft\"")
       ->envname("GRAFT_CONFIG");
   AddPlaces(&app, &settings.server);

@@ -2,10 +2,83 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <vector>
 
 #include "core/eval/predictions.h"
 
 namespace graft {
+namespace {
+
+constexpr float kLeastProbability = 1e-7F;
+constexpr double kLeastTemperature = 0.25;
+constexpr double kGreatestTemperature = 20;
+
+// Of rows of logarithms, at the inverse of a temperature.
+double LogLoss(double inverse, absl::Span<const int> truth, absl::Span<const double> logs, size_t classes) {
+  double loss = 0;
+  for (size_t i = 0; i < truth.size(); ++i) {
+    const absl::Span<const double> row = logs.subspan(i * classes, classes);
+    const double top = *std::max_element(row.begin(), row.end());
+    const double sum = std::accumulate(row.begin(), row.end(), 0.0, [&](double so_far, double value) {
+      return so_far + std::exp(inverse * (value - top));
+    });
+    loss += std::log(sum) - inverse * (row[static_cast<size_t>(truth[i])] - top);
+  }
+  return loss;
+}
+
+}  // namespace
+
+void ScaleByTemperature(double temperature, size_t classes, absl::Span<float> probabilities) {
+  if (temperature == 1) {
+    return;
+  }
+  const double power = 1 / temperature;
+  for (size_t from = 0; from < probabilities.size(); from += classes) {
+    const absl::Span<float> row = probabilities.subspan(from, classes);
+    const double top = std::max(*std::max_element(row.begin(), row.end()), kLeastProbability);
+    double sum = 0;
+    for (const float value : row) {
+      sum += std::pow(std::max(value, kLeastProbability) / top, power);
+    }
+    for (float& value : row) {
+      value = static_cast<float>(std::pow(std::max(value, kLeastProbability) / top, power) / sum);
+    }
+  }
+}
+
+double FitTemperature(absl::Span<const int> truth, absl::Span<const float> probabilities, size_t classes) {
+  std::vector<double> logs(probabilities.size());
+  std::transform(probabilities.begin(), probabilities.end(), logs.begin(),
+                 [](float value) { return std::log(static_cast<double>(std::max(value, kLeastProbability))); });
+  // The loss is convex in the inverse of the temperature: a golden section search finds its one minimum.
+  constexpr double kGolden = 0.6180339887498949;
+  constexpr int kSteps = 60;  // to 1e-12 of the first interval
+  double low = 1 / kGreatestTemperature;
+  double high = 1 / kLeastTemperature;
+  const auto loss = [&](double inverse) { return LogLoss(inverse, truth, logs, classes); };
+  double left = high - kGolden * (high - low);
+  double right = low + kGolden * (high - low);
+  double left_loss = loss(left);
+  double right_loss = loss(right);
+  for (int step = 0; step < kSteps; ++step) {
+    if (left_loss <= right_loss) {
+      high = right;
+      right = left;
+      right_loss = left_loss;
+      left = high - kGolden * (high - low);
+      left_loss = loss(left);
+    } else {
+      low = left;
+      left = right;
+      left_loss = right_loss;
+      right = low + kGolden * (high - low);
+      right_loss = loss(right);
+    }
+  }
+  return 2 / (low + high);
+}
 
 Calibration Calibrate(absl::Span<const int> truth, absl::Span<const float> probabilities, size_t classes) {
   Calibration calibration;

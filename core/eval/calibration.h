@@ -34,6 +34,15 @@ struct Calibration {
 // `probabilities` is truth.size() x classes, row-major, as Evaluate() (report.h) has checked it; not empty.
 Calibration Calibrate(absl::Span<const int> truth, absl::Span<const float> probabilities, size_t classes);
 
+// Makes each row of probabilities softer (temperature above 1) or sharper (below 1): each is raised to the power of 1 /
+// temperature, which divides the logits behind it by the temperature, and the row scaled to a sum of 1 again. Below
+// 1e-7 none counts less. `probabilities`: rows of `classes`, row-major. 1 changes nothing.
+void ScaleByTemperature(double temperature, size_t classes, absl::Span<float> probabilities);
+
+// The temperature, from 0.25 to 20, with which the probabilities of what is true are the greatest (the least log loss).
+// As Calibrate() takes them, from images that nothing was trained on.
+double FitTemperature(absl::Span<const int> truth, absl::Span<const float> probabilities, size_t classes);
+
 nlohmann::json ToJson(const Calibration& calibration);
 // Throws nlohmann's exceptions, as json.at() does.
 Calibration CalibrationFromJson(const nlohmann::json& json);

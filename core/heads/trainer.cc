@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
 #include "core/data/packed_images.h"
+#include "core/eval/calibration.h"
 #include "core/heads/head.h"
 #include "core/nn/runtime.h"
 #include "core/train/checkpoints.h"
@@ -150,7 +152,42 @@ class Trainer {
       outcome_.kept_epoch = 1;
       GRAFT_RETURN_IF_ERROR(hooks_.on_epoch(outcome_.history.back()));
     }
+    if (stage.options.temperature_scaling && stage.name == kWholeStage) {
+      outcome_.temperature = TemperatureOf(*head, examples);
+    }
     return head;
+  }
+
+  // Calls see(probabilities, labels), both on the CPU, with what the head says of the rows, batch by batch.
+  static void Judge(const Head& head, const Examples& examples, absl::Span<const int64_t> rows, double* waited,
+                    const std::function<void(const torch::Tensor&, const torch::Tensor&)>& see) {
+    constexpr size_t kBatch = 64;
+    const torch::NoGradGuard no_grad;
+    Batches batches(*examples.inputs, rows, kBatch, 0, waited);
+    for (;;) {
+      const auto [batch, x] = batches.Next();
+      if (batch.empty()) {
+        return;
+      }
+      see(head.Predict(examples.Prepare(x)), examples.Labels(batch).cpu());
+    }
+  }
+
+  static double TemperatureOf(const Head& head, const Examples& examples) {
+    std::vector<int> truth;
+    std::vector<float> probabilities;
+    int64_t classes = 0;
+    double waited = 0;
+    Judge(head, examples, examples.validation, &waited, [&](const torch::Tensor& said, const torch::Tensor& labels) {
+      const torch::Tensor rows = said.contiguous();
+      classes = rows.size(1);
+      probabilities.insert(probabilities.end(), rows.const_data_ptr<float>(),
+                           rows.const_data_ptr<float>() + rows.numel());
+      for (int64_t i = 0; i < labels.numel(); ++i) {
+        truth.push_back(static_cast<int>(labels.const_data_ptr<int64_t>()[i]));
+      }
+    });
+    return FitTemperature(truth, probabilities, static_cast<size_t>(classes));
   }
 
   // A head that learns all at once has one epoch.
@@ -158,23 +195,16 @@ class Trainer {
     EpochMetrics epoch;
     epoch.epoch = 1;
     const auto score = [&](absl::Span<const int64_t> rows, double* loss, double* accuracy) {
-      constexpr size_t kBatch = 64;
       Meter meter;
-      Batches batches(*examples.inputs, rows, kBatch, 0, &epoch.input_wait_seconds);
-      for (;;) {
-        const auto [batch, x] = batches.Next();
-        if (batch.empty()) {
-          break;
-        }
-        const torch::Tensor probabilities = head.Predict(x).clamp_min(1e-7);
-        const torch::Tensor labels = examples.Labels(batch).cpu();
-        meter.Add(torch::nll_loss(probabilities.log(), labels).item<double>(),
-                  probabilities.argmax(1).eq(labels).sum().item<double>(), static_cast<int64_t>(batch.size()));
-      }
+      Judge(head, examples, rows, &epoch.input_wait_seconds,
+            [&](const torch::Tensor& said, const torch::Tensor& labels) {
+              const torch::Tensor probabilities = said.clamp_min(1e-7);
+              meter.Add(torch::nll_loss(probabilities.log(), labels).item<double>(),
+                        probabilities.argmax(1).eq(labels).sum().item<double>(), labels.numel());
+            });
       *loss = meter.MeanLoss();
       *accuracy = meter.Accuracy();
     };
-    const torch::NoGradGuard no_grad;
     score(examples.train, &epoch.loss, &epoch.accuracy);
     score(examples.validation, &epoch.validation_loss, &epoch.validation_accuracy);
     epoch.seconds = seconds;

@@ -34,6 +34,7 @@ struct TrainOutcome {
   std::vector<EpochMetrics> history;  // never empty: a head that learns all at once has one
   int kept_epoch = 0;                 // the one in history whose weights were kept
   std::string trunk_fingerprint;
+  double temperature = 1;  // with options.temperature_scaling; see ScaleByTemperature
   double seconds = 0;  // of fitting, validation included
 };
 

@@ -7,15 +7,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/eval/calibration.h"
 #include "core/model/treatment.h"
 #include "core/nn/input_torch.h"
 
 namespace graft {
 namespace {
 
-absl::Status CopyOut(const torch::Tensor& probabilities, absl::Span<float> out) {
+absl::Status CopyOut(const torch::Tensor& probabilities, double temperature, absl::Span<float> out) {
   TORCH_CHECK(static_cast<size_t>(probabilities.numel()) == out.size(), "probabilities don't fit where they are to go");
   std::memcpy(out.data(), probabilities.const_data_ptr<float>(), out.size() * sizeof(float));
+  ScaleByTemperature(temperature, static_cast<size_t>(probabilities.size(1)), out);
   return absl::OkStatus();
 }
 
@@ -82,10 +84,10 @@ absl::Status Predictor::Run(absl::Span<const uint8_t> images, int64_t count, abs
     const torch::Tensor input =
         InputTensor(images, count, image_size(), description_.options.preprocessing, torch::Device(device_));
     if (trunk_ == nullptr) {
-      return CopyOut(head_->Predict(input), out);
+      return CopyOut(head_->Predict(input), description_.temperature, out);
     }
     const torch::Tensor made = trunk_->Forward(input, frozen_blocks_);
-    return CopyOut(head_->Predict(runs_on_features() ? Treated(made) : made), out);
+    return CopyOut(head_->Predict(runs_on_features() ? Treated(made) : made), description_.temperature, out);
   });
 }
 
@@ -94,7 +96,7 @@ absl::Status Predictor::RunOnFeatures(absl::Span<const float> features, int64_t 
     const c10::InferenceMode inference;
     const torch::Tensor input =
         torch::from_blob(const_cast<float*>(features.data()), {count, static_cast<int64_t>(features.size()) / count});
-    return CopyOut(head_->Predict(Treated(input)), out);
+    return CopyOut(head_->Predict(Treated(input)), description_.temperature, out);
   });
 }
 

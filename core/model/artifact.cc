@@ -38,6 +38,19 @@ bool Is(const nlohmann::json& json) {
   }
 }
 
+nlohmann::json ToJson(const Provenance& made_with) {
+  return {{"graft", made_with.graft},
+          {"libtorch", made_with.libtorch},
+          {"instruction_set", made_with.instruction_set},
+          {"convolution", made_with.convolution},
+          {"processor", made_with.processor}};
+}
+
+Provenance ProvenanceFromJson(const nlohmann::json& json) {
+  return {json.at("graft"), json.at("libtorch"), json.at("instruction_set"), json.at("convolution"),
+          json.at("processor")};
+}
+
 }  // namespace
 
 std::filesystem::path ModelFile(const std::filesystem::path& folder) { return folder / "model.json"; }
@@ -135,7 +148,9 @@ absl::Status SaveModel(const ModelDescription& model, const std::filesystem::pat
                                              {"create_time_ms", model.create_time_ms},
                                              {"history", history},
                                              {"kept_epoch", model.kept_epoch},
-                                             {"training_seconds", model.training_seconds}});
+                                             {"training_seconds", model.training_seconds},
+                                             {"temperature", model.temperature},
+                                             {"made_with", ToJson(model.made_with)}});
 }
 
 absl::StatusOr<ModelDescription> LoadModel(const std::filesystem::path& folder) {
@@ -157,6 +172,11 @@ absl::StatusOr<ModelDescription> LoadModel(const std::filesystem::path& folder) 
     }
     json.at("kept_epoch").get_to(model.kept_epoch);
     json.at("training_seconds").get_to(model.training_seconds);
+    json.at("temperature").get_to(model.temperature);
+    if (!(model.temperature > 0)) {
+      return absl::DataLossError(absl::StrCat("temperature: ", model.temperature, " isn't above 0"));
+    }
+    model.made_with = ProvenanceFromJson(json.at("made_with"));
     return model;
   });
 }

@@ -28,6 +28,15 @@ struct EpochMetrics {
   std::string stage = {};         // "head": only the head was trained, on features; empty: all that is to be
 };
 
+// What a model was made with, beside what its options and fingerprints say. See v1.Provenance.
+struct Provenance {
+  std::string graft;
+  std::string libtorch;
+  std::string instruction_set;
+  std::string convolution;
+  std::string processor;
+};
+
 struct ModelDescription {
   std::string name;
   int version = 0;
@@ -42,6 +51,8 @@ struct ModelDescription {
   std::vector<EpochMetrics> history;
   int kept_epoch = 0;  // the one in history whose weights these are
   double training_seconds = 0;
+  double temperature = 1;  // see ScaleByTemperature
+  Provenance made_with;
 };
 
 std::filesystem::path ModelFile(const std::filesystem::path& folder);

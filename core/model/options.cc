@@ -170,6 +170,9 @@ absl::Span<const OptionField> TrainingOptionFields() {
              "Gradients are shortened to this length, all weights together; 0: never."),
       Number("label_smoothing", &O::label_smoothing, {.low = 0, .high = 1, .high_open = true},
              "Share of each label that is spread evenly over all classes."),
+      Flag("temperature_scaling", &O::temperature_scaling,
+           "Fits one number on the validation part, after training, by which probabilities become softer or sharper so "
+           "that they mean what they say."),
       FreeText("class_weights", &O::class_weights, &IsClassWeights, "none, balanced, or CLASS=WEIGHT,CLASS=WEIGHT...",
                "How much an image of a class counts; balanced: each class as much as the others."),
       Number("micro_batch", &O::micro_batch, {.low = 0, .high = 4096},

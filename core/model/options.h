@@ -100,6 +100,7 @@ struct TrainingOptions {
   double weight_decay = 0;
   double clip_norm = 0;  // 0: not at all
   double label_smoothing = 0;
+  bool temperature_scaling = false;
   std::string class_weights = "none";
   int micro_batch = 0;  // 0: the whole batch
   int trainable_blocks = 0;

@@ -4,16 +4,33 @@
 #include <torch/torch.h>
 
 #include <atomic>
+#include <fstream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
+#include "core/base/version.h"
 #include "core/kernels/conv3x3.h"
 
 namespace graft {
 namespace {
 
 std::atomic<ConvolutionAlgorithm> g_algorithm{ConvolutionAlgorithm::kFastest};
+
+// "model name : AMD EPYC" of /proc/cpuinfo.
+std::string ProcessorName() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    const std::pair<absl::string_view, absl::string_view> field = absl::StrSplit(line, absl::MaxSplits(':', 1));
+    if (absl::StripAsciiWhitespace(field.first) == "model name") {
+      return Printable(absl::StripAsciiWhitespace(field.second), 128);
+    }
+  }
+  return "unknown";
+}
 
 }  // namespace
 
@@ -72,5 +89,12 @@ absl::Status CheckPrecision(Precision precision, const std::string& device) {
 }
 
 std::string TorchVersion() { return TORCH_VERSION; }
+
+Provenance MadeHere() {
+  const bool winograd =
+      g_algorithm != ConvolutionAlgorithm::kOneDnn && kernels::BestIsa() != kernels::Isa::kNone;  // as jobs compute
+  return {kVersion, TorchVersion(), kernels::IsaName(kernels::BestIsa()), winograd ? "winograd" : "onednn",
+          ProcessorName()};
+}
 
 }  // namespace graft

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/model/artifact.h"
 #include "core/model/options.h"
 
 namespace graft {
@@ -43,6 +44,9 @@ absl::StatusOr<std::string> ResolveDevice(const std::string& device);
 absl::Status CheckPrecision(Precision precision, const std::string& device);
 
 std::string TorchVersion();
+
+// What this process makes models with.
+Provenance MadeHere();
 
 }  // namespace graft
 

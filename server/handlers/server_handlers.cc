@@ -4,14 +4,13 @@
 #include <fstream>
 
 #include "convert/convert.h"
+#include "core/base/version.h"
 #include "core/kernels/conv3x3.h"
 #include "core/model/trunks.h"
 #include "server/handlers/handlers.h"
 
 namespace graft {
 namespace {
-
-constexpr char kVersion[] = "0.1.0";
 
 int64_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");

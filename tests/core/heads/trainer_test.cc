@@ -83,6 +83,7 @@ class TrainerTest : public ::testing::Test {
     model.options = outcome.options;
     model.trunk_fingerprint = outcome.trunk_fingerprint;
     model.history = outcome.history;
+    model.temperature = outcome.temperature;
     if (absl::Status status = SaveModel(model, request.out); !status.ok()) {
       return status;
     }
@@ -426,6 +427,56 @@ TEST_F(TrainerTest, PatienceEndsItAndTheBestEpochIsKept) {
   ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
   EXPECT_LT(outcome.history.size(), 60U);
   EXPECT_EQ(static_cast<int>(outcome.history.size()), outcome.kept_epoch + 3);
+}
+
+TEST_F(TrainerTest, ATemperatureMakesTheValidationPartsProbabilitiesFitBetter) {
+  MakeDataset({"blue", "green", "red"}, 24);
+  for (const auto& [variant, head] : {std::pair{"basic_cnn", HeadKind::kDense},
+                                      {"vgg16_features", HeadKind::kLinearSvm},
+                                      {"vgg16_frozen", HeadKind::kDense}}) {
+    SCOPED_TRACE(variant);
+    TrainRequest request = Request(variant, "temperature");
+    request.options.head = head;
+    const auto train = [&](bool scaled) -> std::pair<double, EvaluationReport> {
+      request.options.temperature_scaling = scaled;
+      const TrainOutcome outcome = Train(request, QuietHooks()).value();
+      const auto predictor = LoadTrained(request, outcome).value();
+      return {outcome.temperature,
+              EvaluateModel(*predictor, dataset(), manifest_, Part::kValidation, 2, &Nothing).value()};
+    };
+    const auto [none, plain] = train(false);
+    const auto [temperature, scaled] = train(true);
+    EXPECT_EQ(none, 1);
+    EXPECT_NE(temperature, 1);
+    EXPECT_LT(scaled.log_loss, plain.log_loss);
+    EXPECT_EQ(scaled.confusion, plain.confusion);
+  }
+}
+
+// Told to end while the head is trained alone, it makes a model of that head and the trunk as it was.
+TEST_F(TrainerTest, AnEarlyFinishIsAWholeModelInEachStage) {
+  MakeDataset({"blue", "green"}, 20);
+  for (const int until : {2, 4}) {
+    SCOPED_TRACE(until);
+    TrainRequest request = Request("vgg16_finetuned", absl::StrCat("finish-", until));
+    request.options.head_epochs = 3;
+    request.options.epochs = 3;
+    int told = 0;
+    TrainHooks hooks = QuietHooks();
+    hooks.on_epoch = [&](const EpochMetrics& epoch) {
+      told = epoch.epoch;
+      return absl::OkStatus();
+    };
+    hooks.finish = [&] { return told >= until; };
+    ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, hooks));
+    ASSERT_EQ(outcome.history.size(), static_cast<size_t>(until));
+    const EpochMetrics& kept = outcome.history[static_cast<size_t>(outcome.kept_epoch) - 1];
+    EXPECT_EQ(kept.stage, until == 2 ? "head" : "");
+    ASSERT_OK_AND_ASSIGN(const auto predictor, LoadTrained(request, outcome));
+    ASSERT_OK_AND_ASSIGN(const EvaluationReport report,
+                         EvaluateModel(*predictor, dataset(), manifest_, Part::kValidation, 2, &Nothing));
+    EXPECT_NEAR(report.log_loss, kept.validation_loss, 1e-4);
+  }
 }
 
 TEST_F(TrainerTest, ALossThatExplodesIsAnErrorWithTheRemedy) {

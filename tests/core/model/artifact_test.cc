@@ -31,6 +31,8 @@ ModelDescription Example() {
   model.history = {{1, 0.5, 0.75, std::numeric_limits<double>::quiet_NaN(), 0.7, 1.5},
                    {2, 0.25, 0.875, 0.4, 0.8, 1.25}};
   model.training_seconds = 2.75;
+  model.temperature = 1.5;
+  model.made_with = {"1.2.3", "2.13.0", "avx512", "winograd", "AMD EPYC"};
   return model;
 }
 
@@ -49,6 +51,20 @@ TEST(ArtifactTest, RoundTrip) {
   EXPECT_TRUE(std::isnan(loaded.history[0].validation_loss));
   EXPECT_EQ(loaded.history[1].validation_accuracy, 0.8);
   EXPECT_EQ(loaded.training_seconds, 2.75);
+  EXPECT_EQ(loaded.temperature, 1.5);
+  EXPECT_EQ(loaded.made_with.graft, "1.2.3");
+  EXPECT_EQ(loaded.made_with.libtorch, "2.13.0");
+  EXPECT_EQ(loaded.made_with.instruction_set, "avx512");
+  EXPECT_EQ(loaded.made_with.convolution, "winograd");
+  EXPECT_EQ(loaded.made_with.processor, "AMD EPYC");
+}
+
+TEST(ArtifactTest, ATemperatureThatIsNoneIsDamage) {
+  const testing::TempDir dir;
+  ModelDescription model = Example();
+  model.temperature = 0;
+  ASSERT_THAT(SaveModel(model, dir.path()), IsOk());
+  EXPECT_THAT(LoadModel(dir.path()), StatusIs(absl::StatusCode::kDataLoss, ::testing::HasSubstr("temperature")));
 }
 
 TEST(ArtifactTest, DamageIsFound) {
