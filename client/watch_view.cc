@@ -139,6 +139,9 @@ void WatchView::ShowState(const v1::JobEvent& event, absl::Time time) {
       Line(event.attempt() > 1 ? absl::StrCat(id, " is running again, attempt ", event.attempt())
                                : absl::StrCat(id, " is running"));
       break;
+    case v1::JOB_STATE_PAUSED:
+      Line(absl::StrCat(id, " is paused until: graft job resume ", id));
+      break;
     case v1::JOB_STATE_SUCCEEDED:
       Line(absl::StrCat(id, " has succeeded"));
       break;

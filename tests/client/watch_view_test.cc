@@ -140,6 +140,12 @@ TEST_F(WatchViewTest, AJobThatStartsAgainSaysSoAndNothingIsCalledDone) {
             "copy: started, 2,000 files\njob-1 has failed\n");
 }
 
+TEST_F(WatchViewTest, APausedJobSaysHowItGoesOn) {
+  WatchView view(&out_, false, 100);
+  view.Show(State(1, v1::JOB_STATE_PAUSED));
+  EXPECT_EQ(Take(), "job-1 is paused until: graft job resume job-1\n");
+}
+
 TEST_F(WatchViewTest, TextFromTheServerCannotSteerTheTerminal) {
   WatchView view(&out_, true);
   v1::JobEvent warning = Event(1);
