@@ -144,6 +144,8 @@ TrainingOptions FeaturesRecommended() {
 // The staged recipe: the head on features, then the last two blocks with it, gently.
 TrainingOptions FinetunedRecommended() {
   TrainingOptions options = Best(Reference(3e-5, 0.3));
+  options.image_size = 224;
+  options.interpolation = Interpolation::kBilinear;
   options.optimizer = OptimizerKind::kAdamW;
   options.epsilon = 1e-8;
   options.weight_decay = 0.01;
