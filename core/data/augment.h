@@ -35,6 +35,12 @@ struct Augmentation {
     return zoom > 0 || rotation > 0 || width_shift > 0 || height_shift > 0 || shear > 0 || flip || vertical_flip ||
            brightness > 0 || contrast > 0;
   }
+  // An image has two forms then, itself and its mirror image, and nothing needs to be made anew in each epoch.
+  bool only_flip() const {
+    Augmentation rest = *this;
+    rest.flip = false;
+    return flip && !rest.any();
+  }
 };
 
 // One draw, for a square image. The map is rotation . shift . shear . zoom about its centre, from output to input, on

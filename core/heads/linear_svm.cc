@@ -60,7 +60,12 @@ class LinearSvmHead : public Head {
     GRAFT_ASSIGN_OR_RETURN(const TrainingRows rows,
                            GatherTrainingRows(request.examples, plan_, request.hooks.on_progress));
     const RowMatrix matrix = {rows.values.const_data_ptr<float>(), rows.values.size(1)};
-    const std::vector<int> fold_of = StratifiedFolds(rows.labels, kFolds, plan_.options.seed);
+    // An image and its mirror image stand in the same fold, or machines would be judged on what they have seen.
+    std::vector<int> fold_of =
+        StratifiedFolds(absl::MakeConstSpan(rows.labels).first(rows.images), kFolds, plan_.options.seed);
+    while (fold_of.size() < rows.labels.size()) {
+      fold_of.push_back(fold_of[fold_of.size() - rows.images]);
+    }
 
     // Of each output: a machine without each fold, and one on all rows.
     constexpr int kAll = kFolds;
@@ -94,7 +99,8 @@ class LinearSvmHead : public Head {
       const auto* const of_output = machines.data() + output * (kFolds + 1);
       const std::vector<bool> positive = Positive(rows.labels, output);
       // A class of a single image is in no machine that leaves that image out.
-      const bool alone = std::count(positive.begin(), positive.end(), true) < 2;
+      const auto of_images = positive.begin() + static_cast<int64_t>(rows.images);
+      const bool alone = std::count(positive.begin(), of_images, true) < 2;
       std::vector<double> scores;
       for (size_t i = 0; i < fold_of.size(); ++i) {
         scores.push_back(of_output[alone ? kAll : fold_of[i]]->Of(matrix.row(static_cast<int64_t>(i))));

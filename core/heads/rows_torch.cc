@@ -16,7 +16,11 @@ torch::Tensor RowsOf(const torch::Tensor& inputs) {
 
 absl::StatusOr<TrainingRows> GatherTrainingRows(const Examples& examples, const HeadPlan& plan,
                                                 const ProgressFn& progress) {
-  const auto count = static_cast<int64_t>(examples.train.size());
+  std::vector<const Inputs*> forms = {examples.inputs.get()};
+  if (examples.mirrored != nullptr) {
+    forms.push_back(examples.mirrored.get());
+  }
+  const auto count = static_cast<int64_t>(examples.train.size() * forms.size());
   const int64_t dimension = ElementCount(plan.input);
   if (count == 0) {
     return absl::FailedPreconditionError(
@@ -27,21 +31,27 @@ absl::StatusOr<TrainingRows> GatherTrainingRows(const Examples& examples, const 
   if (bytes > static_cast<double>(kMaxTrainingBytes)) {
     return InvalidField(
         "options.pooling",
-        absl::StrFormat("%s keeps the features of all %d training images in memory: %d numbers each, above the limit "
+        absl::StrFormat("%s keeps the features of all %d training images%s in memory: %d numbers each, above the limit "
                         "of %d GiB; use average or max, or a smaller options.image_size",
-                        PoolingName(plan.options.pooling), count, dimension, kMaxTrainingBytes >> 30));
+                        PoolingName(plan.options.pooling), examples.train.size(),
+                        forms.size() > 1 ? " and their mirror images" : "", dimension, kMaxTrainingBytes >> 30));
   }
   constexpr size_t kBatch = 256;
   TrainingRows rows;
   rows.values = torch::empty({count, dimension});
-  for (size_t from = 0; from < examples.train.size(); from += kBatch) {
-    const auto batch = absl::MakeConstSpan(examples.train).subspan(from, kBatch);
-    const auto end = static_cast<int64_t>(from + batch.size());
-    rows.values.slice(0, static_cast<int64_t>(from), end).copy_(RowsOf(examples.inputs->Gather(batch, 0)));
-    GRAFT_RETURN_IF_ERROR(progress({"gather", end, count, "images"}));
-  }
-  for (const int64_t row : examples.train) {
-    rows.labels.push_back(examples.labels[static_cast<size_t>(row)]);
+  rows.images = examples.train.size();
+  int64_t done = 0;
+  for (const Inputs* const form : forms) {
+    for (size_t from = 0; from < examples.train.size(); from += kBatch) {
+      const auto batch = absl::MakeConstSpan(examples.train).subspan(from, kBatch);
+      const int64_t end = done + static_cast<int64_t>(batch.size());
+      rows.values.slice(0, done, end).copy_(RowsOf(form->Gather(batch, 0)));
+      done = end;
+      GRAFT_RETURN_IF_ERROR(progress({"gather", done, count, "images"}));
+    }
+    for (const int64_t row : examples.train) {
+      rows.labels.push_back(examples.labels[static_cast<size_t>(row)]);
+    }
   }
   return rows;
 }

@@ -217,13 +217,19 @@ class Trainer {
     const int frozen = FrozenBlocks(variant, options);
     std::unique_ptr<Inputs> inputs;
     const bool whole_trunk = trunk_ != nullptr && frozen == static_cast<int>(variant.trunk->blocks.size());
-    const bool features = whole_trunk && !options.augmentation.any();
+    const bool mirrored = options.augmentation.only_flip();
+    const bool features = whole_trunk && (mirrored || !options.augmentation.any());
+    std::shared_ptr<const Features> of_mirrored;
     if (features) {
-      GRAFT_ASSIGN_OR_RETURN(auto made, Features::OpenOrExtract(request_.dataset, *request_.manifest, *trunk_,
-                                                                {options.preprocessing, options.interpolation,
-                                                                 options.image_size, options.threads},
+      FeatureOptions wanted = {options.preprocessing, options.interpolation, options.image_size, options.threads};
+      GRAFT_ASSIGN_OR_RETURN(auto made, Features::OpenOrExtract(request_.dataset, *request_.manifest, *trunk_, wanted,
                                                                 hooks_.on_progress));
-      inputs = MakeFeatureInputs(std::move(made), options);
+      if (mirrored) {
+        wanted.mirrored = true;
+        GRAFT_ASSIGN_OR_RETURN(of_mirrored, Features::OpenOrExtract(request_.dataset, *request_.manifest, *trunk_,
+                                                                    wanted, hooks_.on_progress));
+      }
+      inputs = MakeFeatureInputs(std::move(made), of_mirrored, options);
     } else {
       GRAFT_ASSIGN_OR_RETURN(auto images,
                              PackedImages::OpenOrBuild(request_.dataset, *request_.manifest, options.image_size,
@@ -232,6 +238,9 @@ class Trainer {
     }
     Examples examples = MakeExamples(*request_.manifest, std::move(inputs), torch::Device(options.device));
     examples.class_weights = class_weights_;
+    if (of_mirrored != nullptr) {
+      examples.mirrored = MakeFeatureInputs(std::move(of_mirrored), nullptr, options);
+    }
     if (!features) {
       examples.trunk = trunk_;
       examples.frozen_blocks = frozen;

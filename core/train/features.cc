@@ -18,6 +18,17 @@ constexpr char kRuleKey[] = "pixel_rule";
 constexpr char kTrunkKey[] = "trunk_sha256";
 constexpr int64_t kBatch = 32;  // images a pass
 
+// Of images of side x side x 3 bytes, one behind another.
+void Mirror(absl::Span<const uint8_t> images, int64_t side, std::vector<uint8_t>* out) {
+  out->resize(images.size());
+  for (size_t line = 0; line < images.size(); line += static_cast<size_t>(side) * 3) {
+    for (int64_t i = 0; i < side; ++i) {
+      std::copy_n(images.begin() + static_cast<int64_t>(line) + i * 3, 3,
+                  out->begin() + static_cast<int64_t>(line) + (side - 1 - i) * 3);
+    }
+  }
+}
+
 absl::Status Extract(const std::filesystem::path& path, const std::filesystem::path& dataset, const Manifest& manifest,
                      const Trunk& trunk, const FeatureOptions& options, const ProgressFn& progress) {
   GRAFT_ASSIGN_OR_RETURN(const auto images,
@@ -31,15 +42,21 @@ absl::Status Extract(const std::filesystem::path& path, const std::filesystem::p
           path, {{kTensor, DType::kF32, {count, dimension}, {}}},
           {{kManifestKey, manifest.fingerprint}, {kRuleKey, kPixelRule}, {kTrunkKey, trunk.fingerprint()}}));
   std::vector<float> out(static_cast<size_t>(kBatch * dimension));
+  std::vector<uint8_t> mirrored;
   const auto image_bytes = static_cast<size_t>(options.image_size) * static_cast<size_t>(options.image_size) * 3;
   for (int64_t from = 0; from < count; from += kBatch) {
     const int64_t n = std::min(kBatch, count - from);
     // Images lie one behind another in the packed file, so a batch is a span of it.
-    const absl::Span<const uint8_t> batch(images->image(from).data(), static_cast<size_t>(n) * image_bytes);
+    absl::Span<const uint8_t> batch(images->image(from).data(), static_cast<size_t>(n) * image_bytes);
+    if (options.mirrored) {
+      Mirror(batch, options.image_size, &mirrored);
+      batch = mirrored;
+    }
     const absl::Span<float> rows = absl::MakeSpan(out).first(static_cast<size_t>(n * dimension));
     GRAFT_RETURN_IF_ERROR(trunk.Extract(batch, n, options.image_size, options.preprocessing, rows));
     GRAFT_RETURN_IF_ERROR(writer.Append(AsBytes(absl::Span<const float>(rows))));
-    GRAFT_RETURN_IF_ERROR(progress({"features", from + n, count, "images"}));
+    GRAFT_RETURN_IF_ERROR(
+        progress({options.mirrored ? "mirrored features" : "features", from + n, count, "images"}));
   }
   return writer.Commit();
 }
@@ -62,7 +79,8 @@ absl::StatusOr<std::shared_ptr<const Features>> Features::OpenOrExtract(const st
   const std::filesystem::path path =
       dataset / "cache" /
       absl::StrCat("features-", trunk.info().name, "-", PreprocessingName(options.preprocessing), "-",
-                   options.image_size, "-", InterpolationName(options.interpolation), ".safetensors");
+                   options.image_size, "-", InterpolationName(options.interpolation),
+                   options.mirrored ? "-mirrored" : "", ".safetensors");
   const auto count = static_cast<int64_t>(manifest.entries.size());
   const int64_t dimension = trunk.dimension(options.image_size);
   const auto open = [&](bool cached) -> absl::StatusOr<std::shared_ptr<const Features>> {

@@ -20,14 +20,15 @@ struct FeatureOptions {
   Preprocessing preprocessing = Preprocessing::kAuto;  // must be resolved: see ResolvePreprocessing
   Interpolation interpolation = Interpolation::kNearest;
   int image_size = 150;
-  int threads = 1;  // for decoding
+  int threads = 1;        // for decoding
+  bool mirrored = false;  // of each image's mirror image, left and right
 };
 
 // Immutable; any thread may read. Rows stand in the manifest's order.
 class Features {
  public:
-  // Opens <dataset>/cache/features-TRUNK-PREPROCESSING-SIZE-INTERPOLATION.safetensors, or extracts when it isn't there,
-  // is damaged, or belongs to another manifest, pixel rule or weights. INVALID_ARGUMENT: preprocessing is kAuto.
+  // Opens <dataset>/cache/features-TRUNK-PREPROCESSING-SIZE-INTERPOLATION[-mirrored].safetensors, or extracts when it
+  // isn't there, is damaged, or belongs to another manifest, pixel rule or weights. INVALID_ARGUMENT: preprocessing is kAuto.
   static absl::StatusOr<std::shared_ptr<const Features>> OpenOrExtract(const std::filesystem::path& dataset,
                                                                        const Manifest& manifest, const Trunk& trunk,
                                                                        const FeatureOptions& options,

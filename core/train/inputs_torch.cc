@@ -49,23 +49,32 @@ class ImageInputs : public Inputs {
 
 class FeatureInputs : public Inputs {
  public:
-  FeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options)
-      : features_(std::move(features)), options_(options), device_(options.device) {}
+  FeatureInputs(std::shared_ptr<const Features> features, std::shared_ptr<const Features> mirrored,
+                const TrainingOptions& options)
+      : features_(std::move(features)), mirrored_(std::move(mirrored)), options_(options), device_(options.device) {}
 
   // Without LibTorch's operators, which would start a pool of threads for each thread that calls them.
-  torch::Tensor Gather(absl::Span<const int64_t> rows, int /*epoch*/) const override {
+  torch::Tensor Gather(absl::Span<const int64_t> rows, int epoch) const override {
     const int64_t dimension = ElementCount(TreatedShape(features_->shape(), options_.pooling));
     torch::Tensor x = torch::empty({static_cast<int64_t>(rows.size()), dimension});
     float* out = x.data_ptr<float>();
     for (const int64_t row : rows) {
-      TreatFeatures(features_->values().data() + row * features_->dimension(), features_->shape(), options_, out);
+      const Features& form = IsMirrored(row, epoch) ? *mirrored_ : *features_;
+      TreatFeatures(form.values().data() + row * form.dimension(), form.shape(), options_, out);
       out += dimension;
     }
     return x.to(device_);
   }
 
  private:
+  // The draw that ImageInputs would make.
+  bool IsMirrored(int64_t row, int epoch) const {
+    return epoch > 0 && mirrored_ != nullptr &&
+           DrawChange(options_.augmentation, options_.image_size, ChangeSeed(options_.seed, epoch, row)).flip;
+  }
+
   const std::shared_ptr<const Features> features_;
+  const std::shared_ptr<const Features> mirrored_;
   const TrainingOptions options_;
   const torch::Device device_;
 };
@@ -76,8 +85,9 @@ std::unique_ptr<Inputs> MakeImageInputs(std::shared_ptr<const PackedImages> imag
   return std::make_unique<ImageInputs>(std::move(images), options);
 }
 
-std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options) {
-  return std::make_unique<FeatureInputs>(std::move(features), options);
+std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features,
+                                          std::shared_ptr<const Features> mirrored, const TrainingOptions& options) {
+  return std::make_unique<FeatureInputs>(std::move(features), std::move(mirrored), options);
 }
 
 torch::Tensor Examples::Labels(absl::Span<const int64_t> rows) const {

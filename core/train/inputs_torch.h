@@ -33,12 +33,16 @@ class Inputs {
 };
 
 // Of the options: augmentation and its seed, preprocessing (resolved), device (resolved) and threads; of features,
-// device, pooling and feature_scaling.
+// device, pooling, feature_scaling, and the seed where mirror images are drawn.
 std::unique_ptr<Inputs> MakeImageInputs(std::shared_ptr<const PackedImages> images, const TrainingOptions& options);
-std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features, const TrainingOptions& options);
+// `mirrored`: of the mirror images, or null. Where an augmentation draws a mirror image, its features are what is given.
+std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features,
+                                          std::shared_ptr<const Features> mirrored, const TrainingOptions& options);
 
 struct Examples {
   std::unique_ptr<const Inputs> inputs;
+  // The mirror images' features, for a head that learns all at once, from both. Null: from the images alone.
+  std::unique_ptr<const Inputs> mirrored;
   torch::Device device = torch::kCPU;  // where inputs and labels are wanted
   std::vector<int64_t> labels;         // of every row
   std::vector<int64_t> train;          // rows of the training part

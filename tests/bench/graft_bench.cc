@@ -97,23 +97,32 @@ void BM_FeaturesFromFiles(benchmark::State& state) {
 }
 BENCHMARK(BM_FeaturesFromFiles)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
 
-// An epoch of 240 images in steps of 30, and its validation on 80: the second of two, when everything is warm.
-void BM_Epoch(benchmark::State& state, const std::string& variant) {
+// By the preset `reference`, told to nobody and without checkpoints.
+TrainRequest Training(const std::string& variant, const std::filesystem::path& out) {
   const Dataset& dataset = SampleDataset();
   TrainRequest request;
   request.variant = *FindVariant(variant);
   request.options = request.variant->reference;
-  request.options.epochs = variant == "basic_cnn" ? 3 : 10;
   request.options.threads = BenchThreads();
   request.options.device = "cpu";
   request.dataset = dataset.folder;
   request.manifest = &dataset.manifest;
   request.weights_dir = Weights();
-  request.out = dataset.folder;
+  request.out = out;
+  return request;
+}
+
+TrainHooks NoHooks() {
+  return {[](const ProgressUpdate&) { return absl::OkStatus(); }, [](const StepUpdate&) { return absl::OkStatus(); },
+          [](const EpochMetrics&) { return absl::OkStatus(); }};
+}
+
+// An epoch of 240 images in steps of 30, and its validation on 80: the second of two, when everything is warm.
+void BM_Epoch(benchmark::State& state, const std::string& variant) {
+  TrainRequest request = Training(variant, SampleDataset().folder);
+  request.options.epochs = variant == "basic_cnn" ? 3 : 10;
   for (auto _ : state) {
-    const auto outcome = Train(request, {[](const ProgressUpdate&) { return absl::OkStatus(); },
-                                         [](const StepUpdate&) { return absl::OkStatus(); },
-                                         [](const EpochMetrics&) { return absl::OkStatus(); }});
+    const auto outcome = Train(request, NoHooks());
     if (!outcome.ok()) {
       state.SkipWithError(std::string(outcome.status().message()).c_str());
       break;
@@ -131,6 +140,32 @@ BENCHMARK_CAPTURE(BM_Epoch, vgg16_features, "vgg16_features")
     ->UseManualTime()
     ->Iterations(2);
 
+// A hundred steps of 30 augmented images and their validation on 80: what tests/bench/trainings sets jobs beside.
+void BM_HundredSteps(benchmark::State& state, const std::string& variant) {
+  TrainRequest request = Training(variant, SampleDataset().folder);
+  request.options.epochs = 1;
+  for (auto _ : state) {
+    const auto outcome = Train(request, NoHooks());
+    if (!outcome.ok()) {
+      state.SkipWithError(std::string(outcome.status().message()).c_str());
+      break;
+    }
+    state.SetIterationTime(outcome->history.back().seconds);
+  }
+}
+BENCHMARK_CAPTURE(BM_HundredSteps, augmented_cnn, "augmented_cnn")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(1);
+BENCHMARK_CAPTURE(BM_HundredSteps, vgg16_frozen, "vgg16_frozen")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(1);
+BENCHMARK_CAPTURE(BM_HundredSteps, vgg16_finetuned, "vgg16_finetuned")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(1);
+
 std::string ReadSample(const std::string& name) {
   std::ifstream in(Samples() / name, std::ios::binary);
   return std::string(std::istreambuf_iterator<char>(in), {});
@@ -142,20 +177,9 @@ void BM_ClassifyOverGrpc(benchmark::State& state) {
   const std::filesystem::path data = dataset.folder / "server";
   const std::filesystem::path model = data / "models/bench/1";
   std::filesystem::create_directories(model);
-  TrainRequest request;
-  request.variant = *FindVariant("vgg16_features");
-  request.options = request.variant->reference;
+  TrainRequest request = Training("vgg16_features", model);
   request.options.epochs = 1;
-  request.options.threads = BenchThreads();
-  request.options.device = "cpu";
-  request.dataset = dataset.folder;
-  request.manifest = &dataset.manifest;
-  request.weights_dir = Weights();
-  request.out = model;
-  const TrainOutcome outcome = Train(request, {[](const ProgressUpdate&) { return absl::OkStatus(); },
-                                               [](const StepUpdate&) { return absl::OkStatus(); },
-                                               [](const EpochMetrics&) { return absl::OkStatus(); }})
-                                   .value();
+  const TrainOutcome outcome = Train(request, NoHooks()).value();
   ModelDescription description;
   description.name = "bench";
   description.version = 1;

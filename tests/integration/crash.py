@@ -2,6 +2,8 @@
 is lost, cut short or stuck.
 
     tests/integration/crash.py --bin build/dev/bin --samples samples --runs 500
+    tests/integration/crash.py ... --runs 1 --fault frozen=server     stopped for longer than a silent worker is given (or frozen=worker)
+    sudo tests/integration/crash.py ... --runs 1 --fault full=disk    a disk of its own that fills up during the training, and is freed
 
 A run is a server of its own on a new data folder, kept alive as a supervisor would: an upload that is split, a split of a
 folder, a training that is paused and resumed, and an evaluation. Its fault is one of FAULTS in turn, or kills and pauses at
@@ -35,6 +37,9 @@ IN_WORKER = {"split.copy", "split.sync", "split.manifest", "checkpoint.before", 
 FAULTS = [(step, "kill") for step in STEPS] + [(step, "error") for step in STEPS] + [("random", "kill")] * (len(STEPS) // 2)
 
 JOB_SECONDS = 120  # longer, and the job counts as stuck
+FROZEN_SECONDS = 75  # the server gives a silent worker a minute
+FULL_SECONDS = 10
+DISK_MEGABYTES = 256
 IMAGES = 12  # a class, in the upload
 EPOCHS = 60  # takes long enough to be interrupted
 
@@ -61,6 +66,8 @@ class Run:
         self.acknowledged = {}
         self.uploads = 0
         self.broken = None
+        self.frozen = 0
+        self.filled = False
 
     # The server, and who keeps it alive.
 
@@ -117,24 +124,58 @@ class Run:
                 else:
                     self.worker_kills += self.kill_workers()
 
+    def wait_for_training(self):
+        while not self.stopping.wait(0.1):
+            outcome = self.graft("job", "list", "--kind", "train", "--state", "running")
+            if outcome.returncode == 0 and any(job["progress"].get("epoch", 0) > 1 for job in documents(outcome.stdout)[0].get("jobs", []) if "progress" in job):
+                return True
+        return False
+
+    def freeze(self):
+        if not self.wait_for_training():
+            return
+        with self.lock:
+            processes = [self.server.pid] if self.fault[1] == "server" else list(self.workers())
+            self.frozen = sum(self.send(pid, signal.SIGSTOP) for pid in processes)
+            self.stopping.wait(FROZEN_SECONDS)
+            for pid in processes:
+                self.send(pid, signal.SIGCONT)  # unless the server has ended it
+
+    def fill_disk(self):
+        if not self.wait_for_training():
+            return
+        filler = self.data / "filler"
+        with open(filler, "wb") as file:
+            try:
+                while True:
+                    file.write(bytes(1 << 20))
+                    file.flush()
+            except OSError:
+                self.filled = True
+        self.stopping.wait(FULL_SECONDS)
+        filler.unlink()
+
     # The processes that this run's servers have started, by what they wrote down; never by name.
     def workers(self):
         for identity in self.data.glob("jobs/*/attempt-*/worker.json"):
             try:
-                yield json.loads(identity.read_text())["pid"]
+                pid = json.loads(identity.read_text())["pid"]
+                if str(self.data).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                    yield pid
             except (OSError, ValueError, KeyError):
-                pass
+                pass  # it has ended
+
+    @staticmethod
+    def send(pid, number):
+        """Whether there was still such a process."""
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
     def kill_workers(self):
-        killed = 0
-        for pid in self.workers():
-            try:
-                if str(self.data).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, signal.SIGKILL)
-                    killed += 1
-            except OSError:
-                pass
-        return killed
+        return sum(self.send(pid, signal.SIGKILL) for pid in self.workers())
 
     # The command line.
 
@@ -143,11 +184,13 @@ class Run:
             return subprocess.run([str(self.options.bin / "graft"), "--server", f"127.0.0.1:{self.port}", "--format", "json", *map(str, words)],
                                   capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
+            if self.fault == ("frozen", "server"):
+                return subprocess.CompletedProcess(words, 1, "", "no answer")
             raise Violation(f"graft {' '.join(map(str, words))}: no answer in {timeout} s") from None
 
     def ask(self, *words):
         """The answer of a call that must succeed; waits for a server to be there."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 60 + (FROZEN_SECONDS if self.fault[0] == "frozen" else 0)
         while True:
             if self.broken:
                 raise Violation(self.broken)
@@ -218,6 +261,7 @@ class Run:
                 time.sleep(0.05)
             message = shown.get("error", {}).get("message", "")
             by_us = ("signal 9" in message or "how is not known" in message) and (self.worker_kills > 0 or self.fault[0] in IN_WORKER)
+            by_us = by_us or (self.filled and "No space left" in message)
             if not by_us and not ("failpoint" in message and self.fault[1] == "error"):
                 raise Violation(f"{job} failed: {message}")
             if self.fault[0] in IN_WORKER and self.starts == 1:
@@ -234,10 +278,14 @@ class Run:
             (photos / label).mkdir(parents=True)
             for i in range(IMAGES):
                 shutil.copy(self.options.samples / f"{label}.{i}.jpg", photos / label / f"{i}.jpg")
+        if self.fault[0] == "full":
+            self.data.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m,mode=0700", "graft-crash", self.data], check=True)
         self.start_server()
         threads = [threading.Thread(target=self.supervise)]
-        if self.fault[0] == "random":
-            threads.append(threading.Thread(target=self.kill_at_random))
+        during = {"random": self.kill_at_random, "frozen": self.freeze, "full": self.fill_disk}.get(self.fault[0])
+        if during is not None:
+            threads.append(threading.Thread(target=during))
         for thread in threads:
             thread.start()
         try:
@@ -261,6 +309,8 @@ class Run:
             self.server.send_signal(signal.SIGTERM)
             if self.server.wait(timeout=60) != 0:
                 raise Violation(f"graftd ended by SIGTERM with status {self.server.returncode}")
+        if self.fault[0] == "frozen" and self.frozen == 0 or self.fault[0] == "full" and not self.filled:
+            raise Violation(f"the training was over before {'='.join(self.fault)}")
         self.fault = ("none", "")
         self.start_server()
         if self.server.poll() is not None:
@@ -326,6 +376,8 @@ class Run:
             self.server.kill()
             self.server.wait()
         self.kill_workers()
+        if os.path.ismount(self.data):
+            subprocess.run(["umount", "--lazy", self.data], check=True)
 
 
 def documents(text):
@@ -352,7 +404,7 @@ def main():
     parser.add_argument("--samples", type=pathlib.Path, required=True)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fault", help="only this one: STEP=kill, STEP=error or random=kill")
+    parser.add_argument("--fault", help="only this one: STEP=kill, STEP=error, random=kill, frozen=server, frozen=worker or full=disk")
     parser.add_argument("--keep", action="store_true", help="keep the folders of runs that failed")
     options = parser.parse_args()
     options.bin = options.bin.resolve()

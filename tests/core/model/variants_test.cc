@@ -198,6 +198,8 @@ TEST(VariantsTest, PlansOfUnfitOptionsAreRefused) {
   ASSERT_OK_AND_ASSIGN(const Variant* features, FindVariant("vgg16_features"));
   options = features->reference;
   options.augmentation.flip = true;
+  EXPECT_THAT(ResolveOptions(*features, options), IsOk());
+  options.augmentation.contrast = 0.1;
   EXPECT_THAT(ResolveOptions(*features, options),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.augment_*")));
 }
