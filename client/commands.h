@@ -17,6 +17,9 @@ void AddModelCommands(CommandLine& line);       // model ...
 void AddPredictionCommands(CommandLine& line);  // classify, features
 void AddCompletionCommand(CommandLine& line);   // completion
 
+// job curves, job tensorboard; called by AddJobCommands.
+void AddJobPictureCommands(CommandLine& line, CLI::App* group);
+
 }  // namespace graft
 
 #endif  // GRAFT_CLIENT_COMMANDS_H_

@@ -187,6 +187,8 @@ void AddJobCommands(CommandLine& line) {
   const auto [resume, resumed] = line.AddCommand(group, "resume", "Queue a paused job again, in its old place",
                                                  "  graft job resume job-12", JobResume);
   AddId(line, resume, resumed);
+
+  AddJobPictureCommands(line, group);
 }
 
 }  // namespace graft

@@ -160,12 +160,12 @@ class WatchSession {
     request.set_after_sequence(after_);
     const auto stream = cli_.jobs->WatchJob(&context, request);
     v1::JobEvent event;
-    while (!write_failed_ && stream->Read(&event)) {
+    while (!write_failed_ && taken_.ok() && stream->Read(&event)) {
       answered_ = true;
       failures_ = 0;
       Take(event);
     }
-    if (write_failed_) {
+    if (write_failed_ || !taken_.ok()) {
       context.TryCancel();
     }
     absl::Status status = FromGrpc(stream->Finish());
@@ -173,7 +173,7 @@ class WatchSession {
     if (view_.has_value()) {
       view_->Clear();
     }
-    return status;
+    return taken_.ok() ? status : taken_;
   }
 
   // Shows an event that hasn't been seen.
@@ -186,7 +186,12 @@ class WatchSession {
     if (event.has_state()) {
       last_ = event.state();
     }
-    Show(event);
+    if (options_.take != nullptr) {
+      taken_ = options_.take(event);
+    }
+    if (taken_.ok()) {
+      Show(event);
+    }
   }
 
   void Show(const v1::JobEvent& event) {
@@ -256,7 +261,7 @@ class WatchSession {
   }
 
   bool output_closed() const { return write_failed_ || interrupt_.output_closed(); }
-  bool HasToEnd() const { return output_closed() || interrupt_.interrupted(); }
+  bool HasToEnd() const { return output_closed() || interrupt_.interrupted() || !taken_.ok(); }
 
   std::string Id() const { return Printable(job_id_); }
 
@@ -269,6 +274,7 @@ class WatchSession {
   bool answered_;                  // by the server, once at least
   int failures_ = 0;               // since the last event
   bool write_failed_ = false;
+  absl::Status taken_;                   // what options_.take said last
   std::optional<v1::StateChange> last_;  // the last event, where that is a change of state
 };
 
@@ -277,6 +283,31 @@ class WatchSession {
 int Watch(const Cli& cli, const std::string& job_id, const WatchOptions& options, v1::StateChange* end) {
   v1::StateChange unused;
   return WatchSession(cli, job_id, options).Run(end != nullptr ? end : &unused);
+}
+
+absl::Status ReadEvents(const Cli& cli, const std::string& job_id, int64_t last, const EventTaker& take) {
+  grpc::ClientContext context;
+  v1::WatchJobRequest request;
+  request.set_id(job_id);
+  const auto stream = cli.jobs->WatchJob(&context, request);
+  v1::JobEvent event;
+  int64_t sequence = 0;
+  absl::Status taken;
+  while (taken.ok() && sequence < last && stream->Read(&event)) {
+    sequence = event.sequence();
+    taken = take(event);
+  }
+  const bool enough = !taken.ok() || sequence >= last;
+  if (enough) {
+    context.TryCancel();
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  if (enough) {
+    return taken;
+  }
+  return status.ok() ? absl::DataLossError(absl::StrCat("the server sent the events of ", job_id, " only up to ",
+                                                        sequence, " of ", last))
+                     : status;
 }
 
 }  // namespace graft

@@ -8,7 +8,7 @@
 #include "core/heads/trainer.h"
 #include "core/model/variants.h"
 #include "core/nn/runtime.h"
-#include "core/viz/charts.h"
+#include "jobs/learning_curves.h"
 #include "jobs/progress.h"
 #include "jobs/train.h"
 
@@ -64,17 +64,6 @@ class StepTracker {
   Clock::time_point training_start_;
   Clock::time_point epoch_start_;
 };
-
-absl::Status DrawCurves(const ModelDescription& model, const std::filesystem::path& folder) {
-  std::vector<EpochPoint> points;
-  for (const EpochMetrics& epoch : model.history) {
-    points.push_back({epoch.epoch, epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy});
-  }
-  GRAFT_ASSIGN_OR_RETURN(
-      const std::string curves,
-      LearningCurves(absl::StrCat(model.name, "@", model.version, " (", model.variant, ")"), points));
-  return WriteFileAtomic(folder / "learning_curves.png", curves);
-}
 
 }  // namespace
 
@@ -136,7 +125,10 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
 
   TrainJobResult result{model.name, model.version, std::nullopt, model.training_seconds};
   if (model.history.size() > 1) {
-    GRAFT_RETURN_IF_ERROR(DrawCurves(model, request.staging));
+    GRAFT_ASSIGN_OR_RETURN(const std::string curves,
+                           DrawLearningCurves(absl::StrCat(model.name, "@", model.version, " (", model.variant, ")"),
+                                              model.history, model.kept_epoch));
+    GRAFT_RETURN_IF_ERROR(WriteFileAtomic(request.staging / "learning_curves.png", curves));
   }
   if (!model.history.empty()) {
     result.kept_epoch = model.history[static_cast<size_t>(model.kept_epoch) - 1];

@@ -85,6 +85,7 @@ class JobServiceImpl : public ServiceBase<v1::JobService> {
   GRAFT_UNARY(CancelJob, CancelJobRequest, Job)
   GRAFT_UNARY(PauseJob, PauseJobRequest, Job)
   GRAFT_UNARY(ResumeJob, ResumeJobRequest, Job)
+  GRAFT_UNARY(GetLearningCurves, GetLearningCurvesRequest, GetLearningCurvesResponse)
   grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(Context* context, const v1::WatchJobRequest* request) override {
     return PullStream<v1::JobEvent>::Start(
         *runtime_, context, "WatchJob", OpenCalls::Kind::kWatch, *request,

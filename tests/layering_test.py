@@ -5,7 +5,7 @@ import sys
 
 ROOT = pathlib.Path(sys.argv[1])
 TORCH = r"torch/|ATen/|c10/"
-PROTO = r"graft/v1/|google/protobuf/|grpcpp/|grpc/"
+PROTO = r"graft/v1/|tensorboard/|google/protobuf/|grpcpp/|grpc/"
 
 # folder: (folders of ours that it may include, outside headers that it may not)
 RULES = {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "core/base/failpoint.h"
 #include "core/base/status.h"
+#include "core/model/keep.h"
 #include "core/train/loss_torch.h"
 
 namespace graft {
@@ -51,14 +52,6 @@ LossOptions Loss(const TrainingOptions& options, const Examples& examples) {
     loss.class_weights = torch::tensor(examples.class_weights, torch::kFloat).to(examples.device);
   }
   return loss;
-}
-
-// Whether an epoch's weights are the ones to keep rather than those of the best so far.
-bool IsBetter(Keep keep, const EpochMetrics& epoch, const EpochMetrics& best) {
-  if (keep == Keep::kBestAccuracy && epoch.validation_accuracy != best.validation_accuracy) {
-    return epoch.validation_accuracy > best.validation_accuracy;
-  }
-  return epoch.validation_loss < best.validation_loss;
 }
 
 bool IsOutOfMemory(const std::exception& error) { return absl::IsResourceExhausted(FromException(error, "training")); }
@@ -221,7 +214,7 @@ void TrainingSession::Judge(const EpochMetrics& epoch) {
     plateau_factor_ *= options_.schedule_factor;
     lowest_epoch_ = epoch.epoch;  // the new rate gets as long
   }
-  if (options_.keep == Keep::kLast || !std::isfinite(epoch.validation_loss)) {
+  if (!CanBeBest(options_.keep, epoch)) {
     return;
   }
   if (best_epoch_ == 0 || IsBetter(options_.keep, epoch, history_[static_cast<size_t>(best_epoch_) - 1])) {

@@ -21,10 +21,18 @@ struct EpochPoint {
   double validation_accuracy = 0;
 };
 
-// Accuracy and loss by epoch, side by side, with the best validation epoch of each marked (the first of equals).
-// 2000 x 840 pixels. Points are drawn in the order of their epochs, whatever the order given. The loss axis is
-// logarithmic when a few values would flatten the rest. INVALID_ARGUMENT without points.
-absl::StatusOr<std::string> LearningCurves(absl::string_view title, const std::vector<EpochPoint>& points);
+// What else is marked in learning curves; 0: nothing.
+struct CurveMarks {
+  int kept_epoch = 0;   // whose weights are kept
+  int head_epochs = 0;  // the epochs up to this one trained the head alone
+};
+
+// Accuracy and loss by epoch, side by side, with the best validation epoch of each marked (the first of equals), a line
+// through the kept one, and the head's epochs shaded. 2000 x 840 pixels. Points are drawn in the order of their epochs,
+// whatever the order given. The loss axis is logarithmic when a few values would flatten the rest. INVALID_ARGUMENT
+// without points.
+absl::StatusOr<std::string> LearningCurves(absl::string_view title, const std::vector<EpochPoint>& points,
+                                           const CurveMarks& marks = {});
 
 // A heat map of the confusion matrix, shaded by the share of each row, with counts and shares where cells have the
 // room. The picture grows with the number of classes, up to about 3000 pixels. INVALID_ARGUMENT for a report without

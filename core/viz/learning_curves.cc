@@ -12,6 +12,9 @@
 namespace graft {
 namespace {
 
+constexpr Color kHeadShade = Rgb(0xF0F0F0);
+const LineStyle kKeptLine{.color = kSeries[2], .width = 1.6};
+
 struct Series {
   std::vector<double> train;
   std::vector<double> validation;
@@ -93,13 +96,41 @@ void DrawRing(Canvas& canvas, Point center, const Color& color) {
   canvas.FillCircle(center, 1.5, kWhite);
 }
 
-void DrawPanel(Canvas& canvas, const Rect& plot, Panel panel, const std::vector<int>& epochs, const Series& series) {
+// What the marks mean, in a line below the title.
+void DrawMarksLegend(Canvas& canvas, const CurveMarks& marks) {
+  constexpr double kMiddle = 57;
+  double left = kMargin;
+  const auto entry = [&](absl::string_view text) {
+    const TextStyle style{.color = kInk, .size = kTickSize, .vertical = VerticalAlign::kMiddle};
+    canvas.Text({left, kMiddle}, text, style);
+    left += canvas.TextWidth(text, style.size) + 18;
+  };
+  if (marks.kept_epoch > 0) {
+    canvas.Line({left + 5, kMiddle - 6}, {left + 5, kMiddle + 6}, kKeptLine);
+    left += 15;
+    entry(absl::StrFormat("epoch %d is kept", marks.kept_epoch));
+  }
+  if (marks.head_epochs > 0) {
+    const Rect swatch{left, kMiddle - 6, 22, 12};
+    canvas.FillRectangle(swatch, kHeadShade);
+    canvas.StrokeRectangle(swatch, {.color = kFrame, .width = 0.8});
+    left += 28;
+    entry("the head alone is trained");
+  }
+}
+
+void DrawPanel(Canvas& canvas, const Rect& plot, Panel panel, const std::vector<int>& epochs, const Series& series,
+               const CurveMarks& marks) {
   constexpr double kInset = 10;  // keeps the first and last markers off the frame
   Axis x = EpochAxis(epochs.front(), epochs.back());
   x.from = plot.x + kInset;
   x.to = plot.right() - kInset;
   panel.y.from = plot.bottom();
   panel.y.to = plot.y;
+  if (epochs.front() <= marks.head_epochs) {
+    const double end = epochs.back() <= marks.head_epochs ? plot.right() : x.At(marks.head_epochs + 0.5);
+    canvas.FillRectangle({plot.x, plot.y, end - plot.x, plot.height}, kHeadShade);
+  }
   DrawAxes(canvas, plot, x, panel.y, "epoch", panel.axis_name);
 
   const bool marked = epochs.size() <= 40;
@@ -111,6 +142,10 @@ void DrawPanel(Canvas& canvas, const Rect& plot, Panel panel, const std::vector<
   }
   const std::vector<Point> train_points = LinePoints(epochs, series.train, x, panel.y);
   const std::vector<Point> validation_points = LinePoints(epochs, series.validation, x, panel.y);
+  if (epochs.front() <= marks.kept_epoch && marks.kept_epoch <= epochs.back()) {
+    const double at = x.At(marks.kept_epoch);
+    canvas.Line({at, plot.y}, {at, plot.bottom()}, kKeptLine);
+  }
   const std::optional<size_t> best = Best(series.validation, panel.highest_is_best);
   if (best) {
     const double at = validation_points[*best].x;
@@ -169,7 +204,8 @@ void DrawPanel(Canvas& canvas, const Rect& plot, Panel panel, const std::vector<
 
 }  // namespace
 
-absl::StatusOr<std::string> LearningCurves(absl::string_view title, const std::vector<EpochPoint>& points) {
+absl::StatusOr<std::string> LearningCurves(absl::string_view title, const std::vector<EpochPoint>& points,
+                                           const CurveMarks& marks) {
   if (points.empty()) {
     return InvalidField("points", "has none; at least 1 epoch is needed");
   }
@@ -187,11 +223,12 @@ absl::StatusOr<std::string> LearningCurves(absl::string_view title, const std::v
   }
   GRAFT_ASSIGN_OR_RETURN(Canvas canvas, Canvas::Create(1000, 420, kScale));
   DrawTitle(canvas, title);
+  DrawMarksLegend(canvas, marks);
   const Axis loss_axis = LossAxis(DrawableValues(loss));
   DrawPanel(canvas, {88, 112, 394, 250}, {"Accuracy", "accuracy", true, AccuracyAxis(DrawableValues(accuracy))}, epochs,
-            accuracy);
+            accuracy, marks);
   DrawPanel(canvas, {582, 112, 394, 250},
-            {"Loss", loss_axis.logarithmic ? "loss (log scale)" : "loss", false, loss_axis}, epochs, loss);
+            {"Loss", loss_axis.logarithmic ? "loss (log scale)" : "loss", false, loss_axis}, epochs, loss, marks);
   return canvas.EncodePng();
 }
 

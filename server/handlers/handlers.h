@@ -46,6 +46,8 @@ absl::Status PauseJob(const Deps& deps, const Call& call, const v1::PauseJobRequ
 absl::Status ResumeJob(const Deps& deps, const Call& call, const v1::ResumeJobRequest& request, v1::Job* response);
 std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const Call& call,
                                                      const v1::WatchJobRequest& request);
+absl::Status GetLearningCurves(const Deps& deps, const Call& call, const v1::GetLearningCurvesRequest& request,
+                               v1::GetLearningCurvesResponse* response);
 
 // Data set.
 absl::Status GetDataset(const Deps& deps, const Call& call, const v1::GetDatasetRequest& request,

@@ -1,12 +1,16 @@
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "core/model/keep.h"
 #include "jobs/kind.h"
+#include "jobs/learning_curves.h"
 #include "jobs/to_proto.h"
+#include "jobs/train.h"
 #include "server/handlers/handlers.h"
 #include "server/handlers/paging.h"
 
@@ -94,6 +98,33 @@ class JobEventSource : public StreamSource<v1::JobEvent> {
   size_t next_ = 0;
 };
 
+// What a training's events by now say of its epochs.
+struct Epochs {
+  std::vector<EpochMetrics> history;
+  int planned = 0;  // 0: it isn't trained in epochs, or hasn't said yet
+};
+
+absl::StatusOr<Epochs> ReadEpochs(JobManager& jobs, const Call& call, const std::string& id) {
+  Epochs epochs;
+  JobManager::EventPage page;
+  int64_t after = 0;
+  do {
+    if (call.Cancelled()) {
+      return absl::CancelledError("the caller has gone");
+    }
+    GRAFT_ASSIGN_OR_RETURN(page, jobs.Events(id, after));
+    for (const JobEvent& event : page.events) {
+      after = event.sequence;
+      if (const auto* epoch = std::get_if<EpochMetrics>(&event.body); epoch != nullptr) {
+        epochs.history.push_back(*epoch);
+      } else if (const auto* progress = std::get_if<JobProgress>(&event.body); progress != nullptr) {
+        epochs.planned = std::max(epochs.planned, progress->epochs);
+      }
+    }
+  } while (!page.events.empty() && !page.ended);
+  return epochs;
+}
+
 }  // namespace
 
 absl::Status SubmitJob(const Deps& deps, const Call&, const v1::SubmitJobRequest& request, v1::Job* response) {
@@ -170,6 +201,36 @@ absl::Status ResumeJob(const Deps& deps, const Call&, const v1::ResumeJobRequest
 std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const Call&,
                                                      const v1::WatchJobRequest& request) {
   return std::make_unique<JobEventSource>(deps.jobs, request.id(), request.after_sequence());
+}
+
+absl::Status GetLearningCurves(const Deps& deps, const Call& call, const v1::GetLearningCurvesRequest& request,
+                               v1::GetLearningCurvesResponse* response) {
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, deps.jobs->Get(request.id()));
+  if (record.job.kind.empty()) {
+    return record.error;  // its row is damaged
+  }
+  if (record.job.kind != TrainKind().name()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(record.id(), " is of the kind ", record.job.kind, "; only trainings have learning curves"));
+  }
+  GRAFT_ASSIGN_OR_RETURN(const TrainJobSpec spec, TrainJobSpecFromJson(record.job.spec));
+  GRAFT_ASSIGN_OR_RETURN(const Epochs epochs, ReadEpochs(*deps.jobs, call, record.id()));
+  if (epochs.history.empty()) {
+    return absl::FailedPreconditionError(
+        IsTerminal(record.state) ? absl::StrCat(record.id(), " ended before its first epoch did")
+                                 : absl::StrCat("no epoch of ", record.id(), " has ended yet; ask again later"));
+  }
+  const int epoch = epochs.history.back().epoch;
+  return CatchExceptions("drawing the learning curves", [&]() -> absl::Status {
+    GRAFT_ASSIGN_OR_RETURN(
+        *response->mutable_png(),
+        DrawLearningCurves(
+            absl::StrCat(spec.model, "@", record.model_version, " (", spec.variant, "), ", record.id(), ", epoch ",
+                         epoch, epochs.planned > 0 ? absl::StrCat(" of ", epochs.planned) : ""),
+            epochs.history, KeptEpoch(spec.options.keep, epochs.history)));
+    response->set_epoch(epoch);
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace graft

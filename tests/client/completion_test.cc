@@ -60,6 +60,8 @@ TEST_F(CompletionTest, NamesOfTheServer) {
   EXPECT_EQ(Complete({"features", "--trunk", ""}), "vgg16\n");
   EXPECT_EQ(Complete({"variant", "show", "variant"}), "variant1\nvariant2\nvariant3\n");
   EXPECT_EQ(Complete({"job", "watch", "job-12"}), "job-120\n");  // of the newest
+  EXPECT_EQ(Complete({"job", "curves", "job-12"}), "job-120\n");
+  EXPECT_EQ(Complete({"job", "tensorboard", "--out", "runs", "job-12"}), "job-120\n");
 }
 
 TEST_F(CompletionTest, TheCursorsPlaceDecidesWhatIsMeant) {

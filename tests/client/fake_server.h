@@ -105,14 +105,40 @@ class FakeServer : public v1::JobService::Service,
     const std::lock_guard lock(mutex);
     job->set_id(request->id());
     job->set_state(end_state);
+    job->mutable_create_time()->set_seconds(1'799'999'000);
+    job->set_last_sequence(last_sequence);
+    if (trains) {
+      *job->mutable_spec()->mutable_train() = TrainOfPets();
+    } else {
+      *job->mutable_spec()->mutable_evaluate() = EvaluateOfAlias();
+    }
     if (premature_ends > 0) {
       --premature_ends;
       job->set_state(v1::JOB_STATE_RUNNING);
       return grpc::Status::OK;
     }
     job->mutable_end_time()->set_seconds(1'800'000'000);
-    *job->mutable_spec()->mutable_evaluate() = EvaluateOfAlias();
     return grpc::Status::OK;
+  }
+  // Call by call up to the epochs of curve_epochs, the last of them again and again; 0: there is nothing to draw.
+  grpc::Status GetLearningCurves(grpc::ServerContext*, const v1::GetLearningCurvesRequest* request,
+                                 v1::GetLearningCurvesResponse* response) override {
+    const std::lock_guard lock(mutex);
+    const int epoch = curve_epochs[std::min(curves++, curve_epochs.size() - 1)];
+    if (epoch == 0) {
+      return {grpc::StatusCode::FAILED_PRECONDITION, "no epoch of " + request->id() + " has ended"};
+    }
+    response->set_png("curves to " + std::to_string(epoch));
+    response->set_epoch(epoch);
+    return grpc::Status::OK;
+  }
+  static v1::TrainSpec TrainOfPets() {
+    v1::TrainSpec spec;
+    spec.set_model("m");
+    spec.set_dataset("pets");
+    spec.set_variant("basic_cnn");
+    spec.mutable_options()->set_epochs(2);
+    return spec;
   }
   static v1::EvaluateSpec EvaluateOfAlias() {
     v1::EvaluateSpec spec;
@@ -139,6 +165,9 @@ class FakeServer : public v1::JobService::Service,
     v1::JobEvent event = StateEvent(5, end_state);
     if (end_state == v1::JOB_STATE_FAILED) {
       event.mutable_state()->mutable_error()->set_message("disk full");
+    } else if (trains) {
+      event.mutable_state()->mutable_result()->mutable_train()->set_model("m");
+      event.mutable_state()->mutable_result()->mutable_train()->set_version(3);
     } else {
       event.mutable_state()->mutable_result()->mutable_evaluate()->set_model("m");
       event.mutable_state()->mutable_result()->mutable_evaluate()->mutable_report()->set_accuracy(0.875);
@@ -243,12 +272,14 @@ class FakeServer : public v1::JobService::Service,
   }
   grpc::Status ReportModel(grpc::ServerContext*, const v1::ReportModelRequest*,
                            grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
-    v1::DownloadModelResponse piece;
-    piece.set_path("report.html");
-    writer->Write(piece);
-    piece.set_chunk("<!doctype html>");
-    writer->Write(piece);
-    return grpc::Status::OK;
+    for (const auto& [path, bytes] : report) {
+      v1::DownloadModelResponse piece;
+      piece.set_path(path);
+      writer->Write(piece);
+      piece.set_chunk(bytes);
+      writer->Write(piece);
+    }
+    return report_end;
   }
   grpc::Status DownloadModel(grpc::ServerContext*, const v1::DownloadModelRequest*,
                              grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
@@ -313,6 +344,12 @@ class FakeServer : public v1::JobService::Service,
   std::vector<v1::ListJobsRequest> job_lists;
   std::vector<std::pair<std::string, std::string>> download = {{"model.json", "{}"}, {"a/b.png", "png"}};
   grpc::Status download_end;
+  std::vector<std::pair<std::string, std::string>> report = {{"report.html", "<!doctype html>"}};
+  grpc::Status report_end;
+  bool trains = false;  // job-1 is a training
+  int64_t last_sequence = 5;
+  std::vector<int> curve_epochs = {2};
+  size_t curves = 0;     // that were asked for
   int64_t repeated = 0;  // events that a second watch gets again
   absl::Notification client_left;
   size_t unavailable_submits = 0;

@@ -161,6 +161,36 @@ TEST(LearningCurvesTest, MarksTheBestValidationEpoch) {
   EXPECT_NEAR(marker(kAccuracyPlot), at(kAccuracyPlot, 8), 2);
 }
 
+TEST(LearningCurvesTest, MarksTheKeptEpochAndTheHeadsEpochs) {
+  constexpr int kKeptColor = 0x009E73;
+  constexpr int kShade = 0xF0F0F0;
+  const std::vector<EpochPoint> points = Curve(11);
+  const cv::Mat plain = Decode(*LearningCurves("pets", points));
+  EXPECT_EQ(CountColor(plain, kKeptColor), 0);
+  const cv::Mat image = Decode(*LearningCurves("pets", points, {.kept_epoch = 6, .head_epochs = 4}));
+  for (const cv::Rect& plot : {kAccuracyPlot, kLossPlot}) {
+    // Epochs 1 to 11 lie evenly between 20 pixels right of the plot's left edge and 20 left of its right edge.
+    const double step = (plot.width - 40) / 10.0;
+    const auto at = [&](double epoch) { return plot.x + 20 + static_cast<int>((epoch - 1) * step); };
+    EXPECT_GT(CountColor(image, kKeptColor, {at(6) - 4, plot.y, 8, plot.height}), plot.height);
+    EXPECT_EQ(CountColor(image, kKeptColor, {plot.x, plot.y, at(6) - 4 - plot.x, plot.height}), 0);
+    EXPECT_EQ(CountColor(image, kKeptColor, {at(6) + 4, plot.y, plot.br().x - at(6) - 4, plot.height}), 0);
+    const auto shaded = [&](double from, double to) {  // the share of a strip that no line runs through
+      const cv::Rect strip(at(from) + 4, plot.y + 4, at(to) - at(from) - 8, plot.height - 8);
+      return CountColor(image, kShade, strip) / static_cast<double>(strip.area());
+    };
+    EXPECT_GT(shaded(3, 4.5), 0.8);
+    EXPECT_LT(shaded(4.5, 5.5), 0.2);
+  }
+  // A training that is in its first stage yet, and marks of epochs that aren't there.
+  const cv::Mat head = Decode(*LearningCurves("pets", Curve(2), {.kept_epoch = 9, .head_epochs = 5}));
+  EXPECT_GT(CountColor(head, kShade, kLossPlot), kLossPlot.area() / 2);
+  EXPECT_EQ(CountColor(head, kKeptColor, kLossPlot), 0);
+  for (const CurveMarks& marks : {CurveMarks{INT_MAX, INT_MAX}, CurveMarks{-1, -1}, CurveMarks{1, 1}}) {
+    EXPECT_THAT(LearningCurves("pets", Curve(1), marks), IsOk());
+  }
+}
+
 TEST(LearningCurvesTest, OrderOfPointsDoesNotMatter) {
   std::vector<EpochPoint> points = Curve(12);
   const std::string png = *LearningCurves("pets", points);

@@ -1,4 +1,11 @@
+#include <limits>
+#include <variant>
+
+#include "jobs/learning_curves.h"
 #include "tests/server/handlers/fixture.h"
+
+// Fontconfig keeps a few patterns for the life of the process, by pointers that the leak check doesn't follow.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
 
 namespace graft {
 namespace {
@@ -26,6 +33,40 @@ class JobHandlersTest : public testing::HandlersTest {
       ids.push_back("more:" + response.next_page_token());
     }
     return ids;
+  }
+  // The worker of a job's only attempt says so.
+  void Report(const std::string& id, int64_t first, const std::vector<JobEventBody>& events) {
+    v1::ReportRequest request;
+    request.set_job_id(id);
+    request.set_attempt(1);
+    for (const WorkerLaunch& launch : executor_.launches()) {
+      if (launch.job_id == id) {
+        request.set_incarnation(launch.incarnation);
+      }
+    }
+    request.set_first_sequence(first);
+    for (const JobEventBody& event : events) {
+      request.add_events(DocumentText(ToJson(event)));
+    }
+    ASSERT_OK_AND_ASSIGN(const v1::ReportResponse response, jobs_->Report(request));
+    ASSERT_EQ(response.acknowledged(), first + static_cast<int64_t>(events.size()) - 1);
+  }
+  absl::StatusOr<v1::GetLearningCurvesResponse> Curves(const std::string& id, const Call& call = Call()) {
+    v1::GetLearningCurvesRequest request;
+    request.set_id(id);
+    v1::GetLearningCurvesResponse response;
+    absl::Status status = GetLearningCurves(deps_, call, request, &response);
+    return status.ok() ? absl::StatusOr<v1::GetLearningCurvesResponse>(response) : status;
+  }
+  static JobEventBody Epoch(int number, double validation_accuracy, const std::string& stage = "") {
+    EpochMetrics epoch;
+    epoch.epoch = number;
+    epoch.loss = 1.0 / number;
+    epoch.accuracy = 0.5;
+    epoch.validation_loss = 0.5;
+    epoch.validation_accuracy = validation_accuracy;
+    epoch.stage = stage;
+    return epoch;
   }
 };
 
@@ -188,6 +229,69 @@ TEST_F(JobHandlersTest, AWatchReplaysEventsAndEndsWithTheJob) {
     request.set_after_sequence(after);
     EXPECT_THAT(ReadAll(WatchJob(deps_, call_, request).get()), StatusIs(code, _)) << id << after;
   }
+}
+
+TEST_F(JobHandlersTest, LearningCurvesAreThoseOfTheEpochsSoFar) {
+  AddDataset("birds");
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Submit(Train("m", "birds")));
+  EXPECT_THAT(Curves(job.id()),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("no epoch of job-1 has ended yet")));
+  JobProgress progress;
+  progress.phase = "train";
+  progress.epochs = 150;
+  Report(job.id(), 1, {progress, Epoch(1, 0.5)});
+  ASSERT_OK_AND_ASSIGN(const v1::GetLearningCurvesResponse first, Curves(job.id()));
+  EXPECT_EQ(first.epoch(), 1);
+  // What is drawn, and in which order, charts_test.cc tests; here, that it is this.
+  std::vector<EpochMetrics> history = {std::get<EpochMetrics>(Epoch(1, 0.5))};
+  EXPECT_EQ(first.png(), *DrawLearningCurves("m@1 (basic_cnn), job-1, epoch 1 of 150", history, 1));
+  EXPECT_EQ(Curves(job.id())->png(), first.png());
+  // More than a page of events.
+  std::vector<JobEventBody> more;
+  for (int epoch = 2; epoch <= 150; ++epoch) {
+    more.push_back(Epoch(epoch, epoch == 70 ? 0.75 : 0.5));
+    history.push_back(std::get<EpochMetrics>(more.back()));
+  }
+  Report(job.id(), 3, more);
+  ASSERT_OK_AND_ASSIGN(const v1::GetLearningCurvesResponse all, Curves(job.id()));
+  EXPECT_EQ(all.epoch(), 150);
+  EXPECT_EQ(all.png(), *DrawLearningCurves("m@1 (basic_cnn), job-1, epoch 150 of 150", history, 70));
+  EXPECT_NE(all.png(), *DrawLearningCurves("m@1 (basic_cnn), job-1, epoch 150 of 150", history, 71));
+
+  // An ended job's stay.
+  Report(job.id(), 152, {JobStateChange{JobState::kFailed, absl::InternalError("its loss"), nullptr}});
+  EXPECT_EQ(Curves(job.id())->png(), all.png());
+  Call gone;
+  gone.cancelled = [] { return true; };
+  EXPECT_THAT(Curves(job.id(), gone), StatusIs(StatusCode::kCancelled, _));
+}
+
+TEST_F(JobHandlersTest, LearningCurvesShadeTheHeadsEpochsAndTakeWhatIsNotFinite) {
+  AddDataset("birds");
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Submit(Train("m", "birds")));
+  EpochMetrics odd = std::get<EpochMetrics>(Epoch(3, 0.5));
+  odd.validation_loss = std::numeric_limits<double>::quiet_NaN();
+  Report(job.id(), 1, {Epoch(1, 0.5, "head"), Epoch(2, 0.5, "head"), odd, Epoch(4, 0.25)});
+  std::vector<EpochMetrics> history = {std::get<EpochMetrics>(Epoch(1, 0.5, "head")),
+                                       std::get<EpochMetrics>(Epoch(2, 0.5, "head")), odd,
+                                       std::get<EpochMetrics>(Epoch(4, 0.25))};
+  EXPECT_EQ(Curves(job.id())->png(), *DrawLearningCurves("m@1 (basic_cnn), job-1, epoch 4", history, 4));
+  history[0].stage = history[1].stage = "";
+  EXPECT_NE(Curves(job.id())->png(), *DrawLearningCurves("m@1 (basic_cnn), job-1, epoch 4", history, 4));
+}
+
+TEST_F(JobHandlersTest, WhatHasNoLearningCurvesSaysSo) {
+  AddDataset("birds");
+  ASSERT_THAT(Submit(Split("pets")), IsOk());
+  ASSERT_THAT(Submit(Train("m", "birds")), IsOk());
+  EXPECT_THAT(Curves("job-1"), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("job-1 is of the kind split")));
+  v1::CancelJobRequest cancel;
+  cancel.set_id("job-2");
+  v1::Job job;
+  ASSERT_THAT(CancelJob(deps_, call_, cancel, &job), IsOk());
+  EXPECT_THAT(Curves("job-2"), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("ended before its first epoch")));
+  EXPECT_THAT(Curves("job-3"), StatusIs(StatusCode::kNotFound, HasSubstr("job-3")));
+  EXPECT_THAT(Curves("../jobs"), StatusIs(StatusCode::kInvalidArgument, HasSubstr("id")));
 }
 
 }  // namespace
