@@ -79,16 +79,16 @@ def check(server, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="where graftd, graft and graft-worker are")
-    parser.add_argument("--python", type=pathlib.Path, required=True, help="a Python that has the packages of requirements.txt")
+    parser.add_argument("--python", type=pathlib.Path, help="goes on in this one, which has the packages")
     options = parser.parse_args()
-    if pathlib.Path(sys.executable) != options.python.absolute():
+    if options.python:
         if not options.python.exists():
-            sys.exit(f"--python {options.python}: no such file; deploy/test makes it")
-        os.execv(options.python.absolute(), [options.python.absolute(), *sys.argv])
+            sys.exit(f"{options.python} isn't there; run deploy/test once, which makes it")
+        os.execv(options.python, [options.python, __file__, "--bin", options.bin])
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
+        folder = pathlib.Path(name).resolve()
         write_digits(folder / "digits")
-        server = Server(options.bin, folder, [folder / "digits"])
+        server = Server(options.bin.resolve(), folder, [folder / "digits"])
         try:
             check(server, folder)
         finally:

@@ -13,36 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-
-class Server:
-    def __init__(self, binaries, samples, folder):
-        self.binaries = binaries
-        self.samples = samples
-        port_file = folder / "port"
-        self.log = open(folder / "graftd.log", "w")
-        self.process = subprocess.Popen(
-            [binaries / "graftd", "--listen", "127.0.0.1:0", "--port-file", port_file, "--data-dir", folder / "data",
-             "--allow-dir", samples], stdout=self.log, stderr=self.log)
-        while not port_file.exists():
-            if self.process.poll() is not None:
-                sys.exit("graftd ended: " + (folder / "graftd.log").read_text())
-        self.port = int(port_file.read_text())
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
-
-    def command(self, *words):
-        return [self.binaries / "graft", "--server", f"127.0.0.1:{self.port}", *map(str, words)]
-
-    def run(self, *words, status=0):
-        result = subprocess.run(self.command(*words), capture_output=True, text=True)
-        assert result.returncode == status, f"{words}: {result.returncode}\n{result.stdout}{result.stderr}"
-        return result.stdout
-
-    def json(self, *words):
-        return json.loads(self.run("--format", "json", *words))
+from programs import Server
 
 
 def open_run(folder):
@@ -70,10 +41,10 @@ def text_of(events, tag):
     return [t.tensor_proto.string_val[0].decode() for t in events.Tensors(tag)]
 
 
-def check(server, folder):
+def check(server, samples, folder):
     from tensorboard.plugins.hparams import plugin_data_pb2
     runs = folder / "runs"
-    server.run("dataset", "create", "pets", "--from", server.samples, "--train", 24, "--validation", 8, "--test", 8,
+    server.run("dataset", "create", "pets", "--from", samples, "--train", 24, "--validation", 8, "--test", 8,
                "--seed", 42, "--wait")
     # More epochs than there is time for: it is ended once it has been seen live.
     job = server.json("train", "cats", "--dataset", "pets", "--variant", "basic_cnn", "--set", "image_size=32",
@@ -157,9 +128,9 @@ def main():
         os.execv(options.python, [options.python, __file__, "--bin", options.bin, "--samples", options.samples])
     with tempfile.TemporaryDirectory(prefix="graft-tensorboard-") as name:
         folder = pathlib.Path(name).resolve()
-        server = Server(options.bin.resolve(), options.samples.resolve(), folder)
+        server = Server(options.bin.resolve(), folder, [options.samples.resolve()])
         try:
-            check(server, folder)
+            check(server, options.samples.resolve(), folder)
         finally:
             server.stop()
     print("TensorBoard reads what graft wrote")
