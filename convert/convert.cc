@@ -183,6 +183,39 @@ v1::EvaluateResult ToProto(const Evaluation& evaluation) {
   return out;
 }
 
+v1::FindMistakesResult ToProto(const LabelMistakes& mistakes) {
+  v1::FindMistakesResult out;
+  out.set_model(mistakes.model);
+  out.set_version(mistakes.version);
+  out.set_dataset(mistakes.dataset);
+  out.set_dataset_fingerprint(mistakes.dataset_fingerprint);
+  out.set_trunk(mistakes.judge.trunk);
+  out.set_preprocessing(ToProto(mistakes.judge.preprocessing));
+  out.set_interpolation(ToProto(mistakes.judge.interpolation));
+  out.set_image_size(mistakes.judge.image_size);
+  out.set_folds(mistakes.judge.folds);
+  out.set_seed(mistakes.judge.seed);
+  out.set_images(mistakes.images);
+  out.set_accuracy(mistakes.accuracy);
+  for (const LabelMistakes::Class& of : mistakes.classes) {
+    v1::SuspectedClass* message = out.add_classes();
+    message->set_label(of.label);
+    message->set_images(of.images);
+    message->set_suspected(of.suspected);
+    message->set_threshold(of.threshold);
+  }
+  out.set_suspected(mistakes.suspected);
+  for (const LabelMistake& mistake : mistakes.mistakes) {
+    v1::SuspectedLabel* message = out.add_mistakes();
+    message->set_path(mistake.file);
+    message->set_label(mistake.label);
+    message->set_suggested_label(mistake.suggested);
+    message->set_probability(mistake.probability);
+    message->set_suggested_probability(mistake.suggested_probability);
+  }
+  return out;
+}
+
 v1::Dataset ToProto(const DatasetEntry& entry) {
   v1::Dataset out;
   const DatasetInfo& info = entry.info;

@@ -17,6 +17,7 @@
 #include "core/store/data_folder.h"
 #include "core/store/dataset_info.h"
 #include "core/store/evaluation.h"
+#include "core/store/label_mistakes.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "graft/v1/common.pb.h"
 #include "graft/v1/datasets.pb.h"
@@ -38,6 +39,7 @@ v1::Layer ToProto(const LayerInfo& layer);
 v1::Variant ToProto(const Variant& variant);
 v1::SplitSpec ToProto(const SplitRecipe& recipe, const std::string& dataset);
 v1::EvaluateResult ToProto(const Evaluation& evaluation);
+v1::FindMistakesResult ToProto(const LabelMistakes& mistakes);
 v1::Dataset ToProto(const DatasetEntry& entry);
 v1::DatasetQuality ToProto(const DatasetQuality& quality, const std::string& dataset);
 // A model whose variant isn't known any more is shown as damaged, too.

@@ -17,18 +17,9 @@ class EvaluateJob : public JobKind {
   absl::StatusOr<ResolvedJob> Resolve(const ResolveContext& context, const v1::JobSpec& submitted) const override {
     const v1::EvaluateSpec& evaluate = submitted.evaluate();
     GRAFT_ASSIGN_OR_RETURN(const ModelRef ref, FromProto(evaluate.model()));
-    const absl::StatusOr<int> version = context.data->ResolveVersion(ref);
-    if (absl::IsNotFound(version.status())) {
-      const Resource model{Resource::Type::kModel, ref.name, ref.version};
-      if (const std::string maker = context.maker(model); !maker.empty()) {
-        return absl::NotFoundError(
-            absl::StrCat("model: '", ref.name, "' isn't ready: ", maker, " is making it; wait for that"));
-      }
-    }
-    GRAFT_RETURN_IF_ERROR(version.status());
     EvaluateJobSpec spec;
+    GRAFT_ASSIGN_OR_RETURN(spec.version, ResolveModel(context, ref));
     spec.model = ref.name;
-    spec.version = *version;
     GRAFT_ASSIGN_OR_RETURN(const ModelDescription model, context.data->GetModel({spec.model, spec.version, ""}));
     spec.dataset = evaluate.dataset().empty() ? model.dataset : evaluate.dataset();
     GRAFT_ASSIGN_OR_RETURN(spec.part, FromProto(evaluate.part()));

@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/data/image.h"
 #include "core/infer/evaluate.h"
 #include "core/infer/predictor.h"
 #include "core/nn/runtime.h"
@@ -13,15 +12,10 @@
 #include "core/viz/charts.h"
 #include "jobs/evaluate.h"
 #include "jobs/progress.h"
+#include "jobs/thumbnail.h"
 
 namespace graft {
 namespace {
-
-absl::StatusOr<RgbImage> Thumbnail(const std::filesystem::path& file) {
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(file, ImageLimits().max_bytes));
-  GRAFT_ASSIGN_OR_RETURN(const ImageInfo info, ProbeImage(bytes));
-  return DecodeThumbnail(bytes, info, kMistakeSide);
-}
 
 // The first of `wrong`, with their photographs from the part's folder.
 std::vector<Mistake> WorstMistakes(const Predictions& predictions, const std::vector<size_t>& wrong,
@@ -35,12 +29,7 @@ std::vector<Mistake> WorstMistakes(const Predictions& predictions, const std::ve
     mistake.predicted = predictions.labels[static_cast<size_t>(predictions.predicted(image))];
     mistake.probability = predictions.confidence(image);
     mistake.truth_probability = predictions.row(image)[static_cast<size_t>(predictions.truth[image])];
-    // One that has gone since its features were cached is shown as that; the scores don't need it.
-    if (absl::StatusOr<RgbImage> photograph = Thumbnail(folder / mistake.file); photograph.ok()) {
-      mistake.width = photograph->width;
-      mistake.height = photograph->height;
-      mistake.pixels = std::move(photograph->pixels);
-    }
+    AddPhotograph(folder, &mistake);
     mistakes.push_back(std::move(mistake));
   }
   return mistakes;

@@ -1,28 +1,13 @@
-#include <algorithm>
-#include <vector>
-
-#include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "core/model/parse_enum.h"
 #include "core/model/trunks.h"
 #include "jobs/checks.h"
 #include "jobs/extract_features.h"
 
 namespace graft {
 namespace {
-
-// The enum's value of this name; DATA_LOSS.
-template <typename Enum>
-absl::StatusOr<Enum> ParseEnum(const nlohmann::json& json, const char* key, absl::string_view (*name)(Enum)) {
-  const std::string text = json.at(key).get<std::string>();
-  const std::vector<absl::string_view> names = EnumNames(name);
-  const auto found = std::find(names.begin(), names.end(), text);
-  if (found == names.end()) {
-    return absl::DataLossError(absl::StrCat(key, ": '", text, "' is unknown"));
-  }
-  return static_cast<Enum>(found - names.begin());
-}
 
 class ExtractFeaturesJob : public JobKind {
  public:
@@ -94,8 +79,10 @@ absl::StatusOr<ExtractFeaturesJobSpec> ExtractFeaturesJobSpecFromJson(const nloh
     ExtractFeaturesJobSpec spec;
     json.at("dataset").get_to(spec.dataset);
     json.at("trunk").get_to(spec.trunk);
-    GRAFT_ASSIGN_OR_RETURN(spec.preprocessing, ParseEnum(json, "preprocessing", &PreprocessingName));
-    GRAFT_ASSIGN_OR_RETURN(spec.interpolation, ParseEnum(json, "interpolation", &InterpolationName));
+    GRAFT_ASSIGN_OR_RETURN(spec.preprocessing,
+                           ParseEnum("preprocessing", json.at("preprocessing").get<std::string>(), &PreprocessingName));
+    GRAFT_ASSIGN_OR_RETURN(spec.interpolation,
+                           ParseEnum("interpolation", json.at("interpolation").get<std::string>(), &InterpolationName));
     json.at("image_size").get_to(spec.image_size);
     return spec;
   });

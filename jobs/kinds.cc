@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "jobs/evaluate.h"
 #include "jobs/extract_features.h"
+#include "jobs/find_mistakes.h"
 #include "jobs/kind.h"
 #include "jobs/split.h"
 #include "jobs/train.h"
@@ -22,8 +23,8 @@ std::string KindNames() {
 }  // namespace
 
 absl::Span<const JobKind* const> JobKinds() {
-  static const auto* const kinds =
-      new std::array<const JobKind*, 4>{&SplitKind(), &TrainKind(), &ExtractFeaturesKind(), &EvaluateKind()};
+  static const auto* const kinds = new std::array<const JobKind*, 5>{&SplitKind(), &TrainKind(), &ExtractFeaturesKind(),
+                                                                     &EvaluateKind(), &FindMistakesKind()};
   return *kinds;
 }
 

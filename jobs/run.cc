@@ -7,6 +7,7 @@
 #include "core/nn/runtime.h"
 #include "jobs/evaluate.h"
 #include "jobs/extract_features.h"
+#include "jobs/find_mistakes.h"
 #include "jobs/split.h"
 #include "jobs/train.h"
 
@@ -22,6 +23,7 @@ constexpr Runner kRunners[] = {
     {"train", &RunTrain},
     {"extract_features", &RunExtractFeatures},
     {"evaluate", &RunEvaluate},
+    {"find_mistakes", &RunFindMistakes},
 };
 
 }  // namespace

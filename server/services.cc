@@ -123,6 +123,7 @@ class ModelServiceImpl : public ServiceBase<v1::ModelService> {
         [this, request](const Call& call) { return graft::DownloadModel(*deps_, call, *request); });
   }
   GRAFT_UNARY(CompareModels, CompareModelsRequest, CompareModelsResponse)
+  GRAFT_UNARY(GetMistakes, GetMistakesRequest, GetMistakesResponse)
   grpc::ServerWriteReactor<v1::DownloadModelResponse>* ReportModel(Context* context,
                                                                    const v1::ReportModelRequest* request) override {
     return PullStream<v1::DownloadModelResponse>::Start(

@@ -172,6 +172,10 @@ PublishTarget DataFolder::EvaluationTarget(absl::string_view model, int version,
           /*replace=*/true};
 }
 
+PublishTarget DataFolder::MistakesTarget(absl::string_view model, int version) {
+  return {ModelTarget(model, version).path / "mistakes", /*replace=*/true};
+}
+
 absl::Status DataFolder::Publish(absl::string_view job_id, const fs::path& staging, const PublishTarget& target) {
   const bool placed = PublisherOf(root() / target.path) == job_id;
   if (!placed) {
@@ -374,6 +378,40 @@ absl::StatusOr<ScoredPart> DataFolder::GetEvaluation(const ModelRef& ref, const 
     break;
   }
   return Relative(status);
+}
+
+absl::StatusOr<LabelMistakes> DataFolder::GetMistakes(const ModelRef& ref, std::string* picture) const {
+  constexpr int64_t kMaxPicture = 64 << 20;
+  GRAFT_ASSIGN_OR_RETURN(const int version, ResolveVersion(ref));
+  const fs::path folder = root() / MistakesTarget(ref.name, version).path;
+  if (!Exists(folder)) {
+    return absl::NotFoundError(absl::StrCat("model: nobody has looked for label errors in the data set of ", ref.name,
+                                            "@", version, " yet; run: graft model mistakes ", ref.name, "@", version));
+  }
+  // Newer ones may take their place between the two files.
+  constexpr int kTries = 10;
+  absl::Status status;
+  for (int tries = 0; tries < kTries; ++tries) {
+    const std::string job_id = PublisherOf(folder);
+    absl::StatusOr<LabelMistakes> mistakes = LoadLabelMistakes(folder);
+    absl::StatusOr<std::vector<uint8_t>> png = std::vector<uint8_t>();
+    if (picture != nullptr) {
+      png = ReadFile(folder / kMistakesPicture, kMaxPicture);
+    }
+    if (PublisherOf(folder) != job_id) {
+      continue;
+    }
+    status = mistakes.ok() ? png.status() : mistakes.status();
+    if (status.ok()) {
+      if (picture != nullptr) {
+        picture->assign(png->begin(), png->end());
+      }
+      return mistakes;
+    }
+    break;
+  }
+  GRAFT_RETURN_IF_ERROR(ResolveVersion(ref).status());  // deleted meanwhile
+  return Damaged(Relative(status));
 }
 
 absl::StatusOr<ModelEntry> DataFolder::ShowModel(const ModelRef& ref) const {

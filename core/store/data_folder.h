@@ -2,7 +2,7 @@
 // results, taking uploads, deleting, listing. Nothing else puts such a path together.
 //
 //   datasets/NAME/                training_data/, validation_data/, test_data/, manifest.json, dataset.json, cache/
-//   models/NAME/VERSION/          model.json, model.safetensors, pictures, evaluations/DATASET-PART/
+//   models/NAME/VERSION/          model.json, model.safetensors, pictures, evaluations/DATASET-PART/, mistakes/
 //   incoming/ID/                  an upload that is being sent
 //   uploads/ID/                   one that is whole: files as they came
 //   jobs/ID/attempt-N/            worker.log, out/ (what will be published), replaced/ (what was there before)
@@ -37,6 +37,7 @@
 #include "core/model/model_ref.h"
 #include "core/store/dataset_info.h"
 #include "core/store/evaluation.h"
+#include "core/store/label_mistakes.h"
 #include "core/store/upload.h"
 
 namespace graft {
@@ -113,6 +114,7 @@ class DataFolder {
   static PublishTarget DatasetTarget(absl::string_view name);
   static PublishTarget ModelTarget(absl::string_view name, int version);
   static PublishTarget EvaluationTarget(absl::string_view model, int version, absl::string_view dataset, Part part);
+  static PublishTarget MistakesTarget(absl::string_view model, int version);
 
   // Puts what lies in `staging` in its place, durably: everything in it is on the disk before the rename, and the names
   // of all folders up to the root after. Publishing the same job's result again, also one whose publishing failed or
@@ -129,6 +131,9 @@ class DataFolder {
   // A model's scores on a part, with what it said of each image. NOT_FOUND also when it wasn't evaluated there, or by a
   // server that kept no predictions.
   absl::StatusOr<ScoredPart> GetEvaluation(const ModelRef& ref, const std::string& dataset, Part part) const;
+  // What is probably labelled wrong in the data set of a model; `picture`, when not null, gets the contact sheet.
+  // NOT_FOUND also when nobody has looked for it yet.
+  absl::StatusOr<LabelMistakes> GetMistakes(const ModelRef& ref, std::string* picture) const;
   // What a copy of a model consists of, relative to its folder, sorted.
   absl::StatusOr<std::vector<std::string>> ModelFiles(const ModelRef& ref) const;
   // NOT_FOUND also for a data set without a report.

@@ -76,6 +76,12 @@ inline constexpr int kMistakeSide = 300;
 absl::StatusOr<std::string> MistakeSheet(absl::string_view title, const std::vector<Mistake>& mistakes, int64_t wrong,
                                          int64_t images);
 
+// The same of photographs whose label is probably wrong, `suspected` of `images` in all: a Mistake's `truth` is the
+// label, `predicted` what is suggested. INVALID_ARGUMENT for more than kMostSuspects.
+inline constexpr size_t kMostSuspects = 50;
+absl::StatusOr<std::string> SuspectSheet(absl::string_view title, const std::vector<Mistake>& mistakes,
+                                         int64_t suspected, int64_t images);
+
 // One model of a comparison.
 struct ComparedModel {
   std::string name;

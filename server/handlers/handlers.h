@@ -77,6 +77,8 @@ absl::Status CompareModels(const Deps& deps, const Call& call, const v1::Compare
                            v1::CompareModelsResponse* response);
 std::unique_ptr<StreamSource<v1::DownloadModelResponse>> ReportModel(const Deps& deps, const Call& call,
                                                                      const v1::ReportModelRequest& request);
+absl::Status GetMistakes(const Deps& deps, const Call& call, const v1::GetMistakesRequest& request,
+                         v1::GetMistakesResponse* response);
 absl::Status GetStatus(const Deps& deps, const Call& call, const v1::GetStatusRequest& request,
                        v1::ServerStatus* response);
 

@@ -155,7 +155,7 @@ absl::StatusOr<FileList> ReportFiles(const DataFolder& data, const v1::ModelRef&
   GRAFT_ASSIGN_OR_RETURN(ModelRef ref, FromProto(model));
   GRAFT_ASSIGN_OR_RETURN(ref.version, data.ResolveVersion(ref));
   ref.alias.clear();
-  GRAFT_ASSIGN_OR_RETURN(const ModelEntry entry, data.ShowModel(ref));
+  GRAFT_ASSIGN_OR_RETURN(ModelEntry entry, data.ShowModel(ref));
   if (entry.description.variant.empty()) {
     return absl::DataLossError(absl::StrCat("model: ", NameOf(ref), ": ", entry.damaged));
   }
@@ -183,7 +183,12 @@ absl::StatusOr<FileList> ReportFiles(const DataFolder& data, const v1::ModelRef&
           {(fs::path("evaluations") / folder / "predictions.csv").string(), PredictionsCsv(scores->predictions)});
     }
   }
-  list.files.insert(list.files.begin(), {"report.html", ReportPage(entry, pictures)});
+  const absl::StatusOr<LabelMistakes> mistakes = data.GetMistakes(ref, nullptr);
+  if (!mistakes.ok() && !absl::IsNotFound(mistakes.status()) && entry.damaged.empty()) {
+    entry.damaged = std::string(mistakes.status().message());
+  }
+  list.files.insert(list.files.begin(),
+                    {"report.html", ReportPage(entry, mistakes.ok() ? &*mistakes : nullptr, pictures)});
   return list;
 }
 
@@ -232,6 +237,20 @@ std::unique_ptr<StreamSource<v1::DownloadModelResponse>> ReportModel(const Deps&
                                                                      const v1::ReportModelRequest& request) {
   return std::make_unique<FileSource>(
       [&data = *deps.data, model = request.model()] { return ReportFiles(data, model); });
+}
+
+absl::Status GetMistakes(const Deps& deps, const Call&, const v1::GetMistakesRequest& request,
+                         v1::GetMistakesResponse* response) {
+  GRAFT_ASSIGN_OR_RETURN(const ModelRef ref, FromProto(request.model()));
+  const absl::StatusOr<LabelMistakes> mistakes =
+      deps.data->GetMistakes(ref, request.picture() ? response->mutable_picture() : nullptr);
+  if (absl::IsDataLoss(mistakes.status())) {
+    return absl::DataLossError(
+        absl::StrCat(mistakes.status().message(), "; look again with: graft model mistakes ", ref.name, " --again"));
+  }
+  GRAFT_RETURN_IF_ERROR(mistakes.status());
+  *response->mutable_result() = ToProto(*mistakes);
+  return absl::OkStatus();
 }
 
 }  // namespace graft

@@ -174,6 +174,31 @@ void AddEvaluation(Page& page, const Evaluation& evaluation, const std::map<std:
   }
 }
 
+void AddMistakes(Page& page, const LabelMistakes& mistakes, const std::map<std::string, std::string>& pictures) {
+  page.Heading(2, absl::StrCat("Labels of ", mistakes.dataset, " that are probably wrong"));
+  page.Add("<div class=\"cards\">\n");
+  page.Card(Thousands(mistakes.suspected),
+            absl::StrCat("suspected, of ", Thousands(mistakes.images), " training images"));
+  page.Card(absl::StrFormat("%.4f", mistakes.accuracy),
+            absl::StrFormat("accuracy of the judges, each on images that it wasn't fitted on; %d folds",
+                            mistakes.judge.folds));
+  page.Add("</div>\n");
+  const auto picture = pictures.find(absl::StrCat("mistakes/", kMistakesPicture));
+  if (mistakes.mistakes.empty() || picture == pictures.end()) {
+    return;
+  }
+  page.Add("<div class=\"pictures\">\n");
+  page.Picture(picture->second, "The most probable label errors", true);
+  page.Add("</div>\n<details><summary>Images</summary>\n");
+  page.BeginTable({Words("Image"), Words("Label"), Number("Probability"), Words("Suggested"), Number("Probability")});
+  for (const LabelMistake& mistake : mistakes.mistakes) {
+    page.Row({Words(mistake.file), Words(mistake.label), Score(mistake.probability), Words(mistake.suggested),
+              Score(mistake.suggested_probability)});
+  }
+  page.EndTable();
+  page.Add("</details>\n");
+}
+
 void AddHistory(Page& page, const std::vector<EpochMetrics>& history) {
   page.BeginTable({Number("Epoch"), Number("Loss"), Number("Accuracy"), Number("Validation loss"),
                    Number("Validation accuracy"), Number("Time")});
@@ -250,7 +275,8 @@ std::string EscapeHtml(absl::string_view text) {
   return escaped;
 }
 
-std::string ReportPage(const ModelEntry& entry, const std::map<std::string, std::string>& pictures) {
+std::string ReportPage(const ModelEntry& entry, const LabelMistakes* mistakes,
+                       const std::map<std::string, std::string>& pictures) {
   const ModelDescription& description = entry.description;
   const v1::Model model = ToProto(entry);
   const std::string name = absl::StrCat(description.name, "@", description.version);
@@ -282,6 +308,10 @@ std::string ReportPage(const ModelEntry& entry, const std::map<std::string, std:
   if (entry.evaluations.empty()) {
     page.Heading(2, "Scores");
     page.Add("<p>Not evaluated yet: <code>graft evaluate ", EscapeHtml(name), "</code></p>\n");
+  }
+
+  if (mistakes != nullptr) {
+    AddMistakes(page, *mistakes, pictures);
   }
 
   page.Heading(2, "Training");

@@ -12,9 +12,10 @@
 namespace graft {
 
 // `pictures`: PNG files by their path in the model's folder; what isn't there is left out of the page. Everything else
-// is the entry's, whose description must be whole. Each string is escaped; the page has no script, loads nothing, and
-// says so to the browser.
-std::string ReportPage(const ModelEntry& entry, const std::map<std::string, std::string>& pictures);
+// is the entry's, whose description must be whole. `mistakes`: labels that are probably wrong; null: nobody has looked
+// for them. Each string is escaped; the page has no script, loads nothing, and says so to the browser.
+std::string ReportPage(const ModelEntry& entry, const LabelMistakes* mistakes,
+                       const std::map<std::string, std::string>& pictures);
 
 // File, true and predicted class and each class's probability, a line each (RFC 4180), most confident mistakes first.
 std::string PredictionsCsv(const Predictions& predictions);

@@ -4,6 +4,7 @@
 #include "core/store/evaluation.h"
 #include "jobs/evaluate.h"
 #include "jobs/extract_features.h"
+#include "jobs/find_mistakes.h"
 #include "jobs/kind.h"
 #include "jobs/split.h"
 #include "jobs/train.h"
@@ -133,6 +134,22 @@ class ResolveTest : public ::testing::Test {
     v1::JobSpec spec;
     spec.mutable_evaluate()->mutable_model()->set_name("m");
     return spec;
+  }
+
+  static v1::JobSpec FindMistakes() {
+    v1::JobSpec spec;
+    spec.mutable_find_mistakes()->mutable_model()->set_name("m");
+    return spec;
+  }
+  void AddDataset(const std::string& name, const std::vector<DatasetInfo::Class>& classes,
+                  const std::string& fingerprint = "") {
+    DatasetInfo info;
+    info.name = name;
+    info.recipe.source = "upload";
+    info.classes = classes;
+    info.fingerprint = fingerprint;
+    fs::create_directories(data_->Dataset(name));
+    ASSERT_THAT(SaveDatasetInfo(info, data_->Dataset(name)), IsOk());
   }
 
   const testing::TempDir dir_;
@@ -374,16 +391,8 @@ TEST_F(ResolveTest, AnEvaluationNamesVersionDataSetAndPart) {
 }
 
 TEST_F(ResolveTest, AnyDataSetWithTheModelsClassesMayBeEvaluatedOn) {
-  const auto add = [&](const std::string& name, const std::vector<DatasetInfo::Class>& classes) {
-    DatasetInfo info;
-    info.name = name;
-    info.recipe.source = "upload";
-    info.classes = classes;
-    fs::create_directories(data_->Dataset(name));
-    ASSERT_THAT(SaveDatasetInfo(info, data_->Dataset(name)), IsOk());
-  };
-  add("more", {{"cat", 0, 0, 9}, {"dog", 0, 0, 7}, {"owl", 0, 1, 0}});
-  add("others", {{"cat", 1, 1, 1}, {"dog", 1, 1, 1}, {"emu", 1, 1, 1}});
+  AddDataset("more", {{"cat", 0, 0, 9}, {"dog", 0, 0, 7}, {"owl", 0, 1, 0}});
+  AddDataset("others", {{"cat", 1, 1, 1}, {"dog", 1, 1, 1}, {"emu", 1, 1, 1}});
   v1::JobSpec spec = Evaluate();
   spec.mutable_evaluate()->set_dataset("more");
   ASSERT_OK_AND_ASSIGN(const ResolvedJob job, Resolve(spec));
@@ -393,6 +402,82 @@ TEST_F(ResolveTest, AnyDataSetWithTheModelsClassesMayBeEvaluatedOn) {
   Refuses(spec, StatusCode::kInvalidArgument, "'more' has no train images");
   spec.mutable_evaluate()->set_dataset("others");
   Refuses(spec, StatusCode::kInvalidArgument, "its classes (cat, dog, emu) aren't the model's (cat, dog, owl)");
+}
+
+TEST_F(ResolveTest, LabelsAreJudgedOnTheTrunkAsTheModelSeesImages) {
+  AddDataset("pets", {{"cat", 9, 0, 0}, {"dog", 5, 0, 0}, {"owl", 7, 0, 0}});
+  ASSERT_OK_AND_ASSIGN(const ResolvedJob job, Resolve(FindMistakes()));
+  EXPECT_EQ(job.kind, "find_mistakes");
+  const nlohmann::json expected = {{"model", "m"},
+                                   {"version", 2},
+                                   {"dataset", "pets"},
+                                   {"judge",
+                                    {{"trunk", "vgg16"},
+                                     {"preprocessing", "caffe"},
+                                     {"interpolation", "nearest"},
+                                     {"image_size", 150},
+                                     {"folds", 5},
+                                     {"seed", 42}}}};
+  EXPECT_EQ(job.spec, expected);
+  EXPECT_EQ(job.dataset, "pets");
+  EXPECT_EQ(job.model, "m");
+  EXPECT_THAT(Names(job.reads), ElementsAre("model m@2", "dataset pets@0"));
+  EXPECT_FALSE(job.makes.has_value());
+  ASSERT_OK_AND_ASSIGN(const auto target, FindMistakesKind().Target(job.spec, 0));
+  EXPECT_EQ(target->path, "models/m/2/mistakes");
+  EXPECT_TRUE(target->replace);
+  v1::JobSpec spec = FindMistakes();
+  spec.mutable_find_mistakes()->mutable_model()->set_version(1);
+  spec.mutable_find_mistakes()->set_folds(3);
+  spec.mutable_find_mistakes()->set_seed(0);
+  ASSERT_OK_AND_ASSIGN(const ResolvedJob other, Resolve(spec));
+  // A network from scratch sees images in a way that no trunk does: the preset's is taken.
+  ASSERT_OK_AND_ASSIGN(const FindMistakesJobSpec read, FindMistakesJobSpecFromJson(other.spec));
+  EXPECT_EQ(read.judge.trunk, "vgg16");
+  EXPECT_EQ(read.judge.image_size, 224);
+  EXPECT_EQ(read.judge.interpolation, Interpolation::kBilinear);
+  EXPECT_EQ(read.judge.preprocessing, Preprocessing::kCaffe);
+  EXPECT_EQ(read.judge.folds, 3);
+  EXPECT_EQ(read.judge.seed, 0U);
+  v1::JobSpec shown;
+  ASSERT_THAT(FindMistakesKind().SpecToProto(other.spec, &shown), IsOk());
+  EXPECT_EQ(shown.find_mistakes().model().version(), 1);
+  EXPECT_EQ(shown.find_mistakes().dataset(), "pets");
+  EXPECT_EQ(Resolve(shown)->spec, other.spec);
+}
+
+TEST_F(ResolveTest, LabelsThatCannotBeJudgedAreRefused) {
+  // One image of each class.
+  Refuses(FindMistakes(), StatusCode::kFailedPrecondition,
+          "find_mistakes.folds: 5 folds need as many training images of each class, and 'cat' has 1; split the images");
+  AddDataset("pets", {{"cat", 9, 0, 0}, {"dog", 4, 0, 0}, {"owl", 7, 0, 0}});
+  Refuses(FindMistakes(), StatusCode::kFailedPrecondition, "'dog' has 4; use 4 folds at most, or split");
+  const auto refuses = [&](const std::function<void(v1::FindMistakesSpec*)>& change, StatusCode code,
+                           const std::string& part) {
+    v1::JobSpec spec = FindMistakes();
+    spec.mutable_find_mistakes()->set_folds(4);
+    change(spec.mutable_find_mistakes());
+    Refuses(spec, code, part);
+  };
+  for (const int folds : {-1, 1, 21, 2'000'000'000}) {
+    refuses([=](auto* f) { f->set_folds(folds); }, StatusCode::kInvalidArgument, "use 2 to 20");
+  }
+  refuses([](auto* f) { f->mutable_model()->set_name("none"); }, StatusCode::kNotFound, "'none'");
+  refuses([](auto* f) { f->mutable_model()->set_name("coming"); }, StatusCode::kNotFound, "job-5 is making it");
+  refuses([](auto* f) { f->mutable_model()->set_name("../m"); }, StatusCode::kInvalidArgument, "model.name");
+  refuses([](auto* f) { f->mutable_model()->set_version(9); }, StatusCode::kNotFound, "version 9");
+  refuses([](auto* f) { f->set_dataset("damaged"); }, StatusCode::kInvalidArgument,
+          "'damaged' isn't 'pets', which m@2 was trained on");
+  fs::remove(root_ / "weights/vgg16.safetensors");
+  refuses([](auto*) {}, StatusCode::kFailedPrecondition, "deploy/fetch-weights");
+  refuses([](auto* f) { f->mutable_model()->set_version(1); }, StatusCode::kFailedPrecondition, "deploy/fetch-weights");
+  AddDataset("pets", {{"cat", 9, 0, 0}, {"dog", 9, 0, 0}, {"owl", 9, 0, 0}}, "other");
+  refuses([](auto*) {}, StatusCode::kFailedPrecondition, "'pets' has other images now than m@2 was trained on");
+  fs::remove_all(data_->Dataset("pets"));
+  refuses([](auto*) {}, StatusCode::kNotFound, "'pets'");
+  AddModel(3, "lost_variant");
+  AddDataset("pets", {{"cat", 9, 0, 0}});
+  refuses([](auto*) {}, StatusCode::kNotFound, "lost_variant");
 }
 
 TEST(JobResultsTest, AreReadAsTheyWereWrittenAndLookLikeThis) {
@@ -453,6 +538,35 @@ TEST(JobResultsTest, AreReadAsTheyWereWrittenAndLookLikeThis) {
   EXPECT_EQ(result.evaluate().report().accuracy_high(), 1);
   EXPECT_NEAR(result.evaluate().report().accuracy_low(), evaluation.report.accuracy_interval.low, 1e-12);
   EXPECT_EQ(result.evaluate().report().calibration().bins_size(), kReliabilityBins);
+
+  LabelMistakes mistakes;
+  mistakes.model = "m";
+  mistakes.version = 2;
+  mistakes.dataset = "pets";
+  mistakes.judge = {"vgg16", Preprocessing::kCaffe, Interpolation::kBilinear, 224, 5, 42};
+  mistakes.images = 30;
+  mistakes.accuracy = 0.9;
+  mistakes.classes = {{"cat", 30, 0.75, 2}};
+  mistakes.suspected = 2;
+  mistakes.mistakes = {{"cat.1.jpg", "cat", "dog", 0.25, 0.75}};
+  ASSERT_THAT(FindMistakesKind().ResultToProto(ToJson(mistakes), &result), IsOk());
+  const v1::FindMistakesResult& found = result.find_mistakes();
+  EXPECT_EQ(found.version(), 2);
+  EXPECT_EQ(found.preprocessing(), v1::PREPROCESSING_CAFFE);
+  EXPECT_EQ(found.interpolation(), v1::INTERPOLATION_BILINEAR);
+  EXPECT_EQ(found.image_size(), 224);
+  EXPECT_EQ(found.folds(), 5);
+  EXPECT_EQ(found.seed(), 42U);
+  EXPECT_EQ(found.images(), 30);
+  EXPECT_EQ(found.accuracy(), 0.9);
+  EXPECT_EQ(found.classes(0).threshold(), 0.75);
+  EXPECT_EQ(found.classes(0).suspected(), 2);
+  EXPECT_EQ(found.suspected(), 2);
+  EXPECT_EQ(found.mistakes(0).path(), "cat.1.jpg");
+  EXPECT_EQ(found.mistakes(0).label(), "cat");
+  EXPECT_EQ(found.mistakes(0).suggested_label(), "dog");
+  EXPECT_EQ(found.mistakes(0).probability(), 0.25);
+  EXPECT_EQ(found.mistakes(0).suggested_probability(), 0.75);
 }
 
 }  // namespace

@@ -199,6 +199,39 @@ TEST_F(DataFolderTest, AnEvaluationReplacesTheOneBefore) {
   EXPECT_THAT(Names(data_->Attempt("job-2", 1)), IsEmpty());
 }
 
+TEST_F(DataFolderTest, MistakesAreFoundWithTheirModelAndReplaceThoseOfBefore) {
+  EXPECT_THAT(data_->GetMistakes({"pets", 1, ""}, nullptr), StatusIs(absl::StatusCode::kNotFound, HasSubstr("'pets'")));
+  AddModel("pets", 1);
+  EXPECT_THAT(data_->GetMistakes({"pets", 0, ""}, nullptr),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("graft model mistakes pets@1")));
+  const PublishTarget target = DataFolder::MistakesTarget("pets", 1);
+  EXPECT_EQ(target.path, "models/pets/1/mistakes");
+  LabelMistakes mistakes;
+  mistakes.judge.preprocessing = Preprocessing::kCaffe;
+  std::string picture;
+  for (const char* job : {"job-1", "job-2"}) {
+    const fs::path staging = Result(job, job);
+    mistakes.job_id = job;
+    ASSERT_THAT(SaveLabelMistakes(mistakes, staging), IsOk());
+    WriteText(staging / "mistakes.png", std::string("png of ") + job);
+    ASSERT_THAT(data_->Publish(job, staging, target), IsOk());
+    ASSERT_THAT(data_->Publish(job, staging, target), IsOk());  // once more changes nothing
+    ASSERT_OK_AND_ASSIGN(const LabelMistakes read, data_->GetMistakes({"pets", 0, ""}, &picture));
+    EXPECT_EQ(read.job_id, job);
+    EXPECT_EQ(picture, std::string("png of ") + job);
+  }
+  EXPECT_THAT(data_->ModelFiles({"pets", 1, ""}).value(), Contains("mistakes/mistakes.json"));
+  EXPECT_THAT(data_->ShowModel({"pets", 1, ""})->pictures, Contains("mistakes/mistakes.png"));
+  // A picture that has gone is damage only to who asked for it.
+  fs::remove(root_ / target.path / "mistakes.png");
+  EXPECT_THAT(data_->GetMistakes({"pets", 1, ""}, nullptr), IsOk());
+  EXPECT_THAT(data_->GetMistakes({"pets", 1, ""}, &picture),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("models/pets/1/mistakes/mistakes.png")));
+  WriteText(root_ / target.path / "mistakes.json", "{}");
+  EXPECT_THAT(data_->GetMistakes({"pets", 1, ""}, nullptr),
+              StatusIs(absl::StatusCode::kDataLoss, Not(HasSubstr(root_.string()))));
+}
+
 TEST_F(DataFolderTest, WhatIsPublishedIsOnTheDiskBeforeAndItsNamesAfter) {
   const fs::path staging = Result("job-1", "first");
   {

@@ -1,6 +1,7 @@
-// dataset.json and report.json: what is written is read again, and looks on disk as it always does.
+// dataset.json, report.json and mistakes.json: what is written is read again, and looks on disk as it always does.
 #include "core/store/dataset_info.h"
 #include "core/store/evaluation.h"
+#include "core/store/label_mistakes.h"
 #include "tests/testing/files.h"
 
 namespace graft {
@@ -238,6 +239,83 @@ TEST(PredictionsTest, DamageIsNeverAWrongAnswer) {
   odd.truth[1] = 2;
   ASSERT_THAT(SavePredictions(odd, dir.path()), IsOk());
   EXPECT_THAT(LoadPredictions(dir.path()), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("don't fit")));
+}
+
+LabelMistakes SomeMistakes() {
+  LabelMistakes mistakes;
+  mistakes.model = "pets";
+  mistakes.version = 3;
+  mistakes.dataset = "cats-dogs";
+  mistakes.dataset_fingerprint = "f00d";
+  mistakes.job_id = "job-9";
+  mistakes.judge = {"vgg16", Preprocessing::kCaffe, Interpolation::kBilinear, 224, 5, 18'446'744'073'709'551'615U};
+  mistakes.images = 3000;
+  mistakes.accuracy = 0.975;
+  mistakes.classes = {{"cat", 1400, 0.75, 1}, {"dog", 1600, 0.875, 2}};
+  mistakes.suspected = 3;
+  mistakes.mistakes = {{"cat/1 a.jpg", "cat", "dog", 0.25, 0.75}, {"\u00fc.jpg", "dog", "cat", 0.375, 0.625}};
+  return mistakes;
+}
+
+TEST(LabelMistakesTest, AreReadAsTheyWereWritten) {
+  const testing::TempDir dir;
+  EXPECT_THAT(LoadLabelMistakes(dir.path()), StatusIs(absl::StatusCode::kNotFound, _));
+  ASSERT_THAT(SaveLabelMistakes(SomeMistakes(), dir.path()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const LabelMistakes read, LoadLabelMistakes(dir.path()));
+  EXPECT_EQ(ToJson(read), ToJson(SomeMistakes()));
+  EXPECT_EQ(read.judge.preprocessing, Preprocessing::kCaffe);
+  EXPECT_EQ(read.judge.interpolation, Interpolation::kBilinear);
+  EXPECT_EQ(read.judge.seed, 18'446'744'073'709'551'615U);
+  EXPECT_EQ(read.classes[1].suspected, 2);
+  EXPECT_EQ(read.mistakes[1].suggested, "cat");
+}
+
+TEST(LabelMistakesTest, TheDocumentIsThis) {
+  LabelMistakes mistakes = SomeMistakes();
+  mistakes.mistakes.resize(1);
+  const nlohmann::json expected = {{"model", "pets"},
+                                   {"version", 3},
+                                   {"dataset", "cats-dogs"},
+                                   {"dataset_fingerprint", "f00d"},
+                                   {"job_id", "job-9"},
+                                   {"judge",
+                                    {{"trunk", "vgg16"},
+                                     {"preprocessing", "caffe"},
+                                     {"interpolation", "bilinear"},
+                                     {"image_size", 224},
+                                     {"folds", 5},
+                                     {"seed", 18446744073709551615U}}},
+                                   {"images", 3000},
+                                   {"accuracy", 0.975},
+                                   {"classes",
+                                    {{{"label", "cat"}, {"images", 1400}, {"threshold", 0.75}, {"suspected", 1}},
+                                     {{"label", "dog"}, {"images", 1600}, {"threshold", 0.875}, {"suspected", 2}}}},
+                                   {"suspected", 3},
+                                   {"mistakes",
+                                    {{{"file", "cat/1 a.jpg"},
+                                      {"label", "cat"},
+                                      {"suggested", "dog"},
+                                      {"probability", 0.25},
+                                      {"suggested_probability", 0.75}}}}};
+  EXPECT_EQ(ToJson(mistakes), expected);
+}
+
+TEST(LabelMistakesTest, DamageIsNeverAWrongAnswer) {
+  const testing::TempDir dir;
+  ASSERT_THAT(SaveLabelMistakes(SomeMistakes(), dir.path()), IsOk());
+  testing::ForEachDamage(dir / kMistakesFile, 60, 20, [&](const std::string& what) {
+    EXPECT_THAT(LoadLabelMistakes(dir.path()), StatusIs(absl::StatusCode::kDataLoss, _)) << what;
+  });
+  // Sealed, but nothing of ours.
+  nlohmann::json json = ToJson(SomeMistakes());
+  json["judge"]["interpolation"] = "lanczos";
+  EXPECT_THAT(LabelMistakesFromJson(json), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'lanczos'")));
+  json = ToJson(SomeMistakes());
+  json["mistakes"][0].erase("label");
+  EXPECT_THAT(LabelMistakesFromJson(json), StatusIs(absl::StatusCode::kDataLoss, _));
+  LabelMistakes many = SomeMistakes();
+  many.mistakes.resize(kMostListedMistakes + 1);
+  EXPECT_THAT(LabelMistakesFromJson(ToJson(many)), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("1001")));
 }
 
 }  // namespace

@@ -571,6 +571,21 @@ TEST(MistakeSheetTest, NoneOneAndAllAreDrawnMoreAreRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("3 x 400")));
 }
 
+TEST(SuspectSheetTest, TwiceAsManyAreDrawnAndMoreAreRefused) {
+  EXPECT_THAT(SuspectSheet("pets", {}, 0, 50), IsOk());
+  std::vector<Mistake> mistakes(kMostSuspects, ColoredMistake(300, 300, 200));
+  ASSERT_OK_AND_ASSIGN(const std::string png, SuspectSheet("pets", mistakes, 60, 5000));
+  const cv::Mat image = Decode(png);
+  EXPECT_EQ(image.cols, 1724);
+  EXPECT_NEAR(CountColor(image, 0x0000C8, {0, 0, image.cols, image.rows}), 50 * 300 * 300, 50 * 1500);
+  // What is said of a suspected label isn't what is said of a mistake.
+  const std::vector<Mistake> one = {ColoredMistake(300, 300, 200)};
+  EXPECT_NE(SuspectSheet("pets", one, 3, 50).value(), MistakeSheet("pets", one, 3, 50).value());
+  mistakes.push_back(mistakes[0]);
+  EXPECT_THAT(SuspectSheet("pets", mistakes, 60, 5000),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 50")));
+}
+
 TEST(ComparisonBarsTest, ABarForEachModelAsLongAsItsAccuracy) {
   const auto bars = [](double accuracy) {
     const std::vector<ComparedModel> models = {{"a@1", 0.95, {0.9, 0.97}}, {"b@2", accuracy, {0.52, 0.93}}};

@@ -202,6 +202,50 @@ TEST_F(JudgingHandlersTest, AReportIsOnePageAndTheFilesBesideIt) {
   EXPECT_THAT(Report("new"), StatusIs(StatusCode::kDataLoss, HasSubstr("model.json")));
 }
 
+TEST_F(JudgingHandlersTest, MistakesAreSentWithTheirPictureAndShownInTheReport) {
+  AddModel("a", 1);
+  v1::GetMistakesRequest request;
+  request.mutable_model()->set_name("a");
+  v1::GetMistakesResponse response;
+  EXPECT_THAT(GetMistakes(deps_, call_, request, &response),
+              StatusIs(StatusCode::kNotFound, HasSubstr("graft model mistakes a@1")));
+  EXPECT_THAT((*Report("a"))["report.html"], Not(HasSubstr("probably wrong")));
+  LabelMistakes mistakes;
+  mistakes.model = "a";
+  mistakes.version = 1;
+  mistakes.dataset = "pets";
+  mistakes.judge = {"vgg16", Preprocessing::kCaffe, Interpolation::kBilinear, 224, 5, 42};
+  mistakes.images = 1234;
+  mistakes.accuracy = 0.975;
+  mistakes.suspected = 1;
+  mistakes.mistakes = {{"<b>.jpg", "cat", "dog", 0.125, 0.875}};
+  const auto folder = data_->root() / DataFolder::MistakesTarget("a", 1).path;
+  const std::string png = "\x89PNG suspects";
+  testing::WriteText(folder / "mistakes.png", png);
+  ASSERT_THAT(SaveLabelMistakes(mistakes, folder), IsOk());
+  ASSERT_THAT(GetMistakes(deps_, call_, request, &response), IsOk());
+  EXPECT_EQ(response.result().images(), 1234);
+  ASSERT_EQ(response.result().mistakes_size(), 1);
+  EXPECT_EQ(response.result().mistakes(0).suggested_label(), "dog");
+  EXPECT_EQ(response.picture(), "");
+  request.set_picture(true);
+  ASSERT_THAT(GetMistakes(deps_, call_, request, &response), IsOk());
+  EXPECT_EQ(response.picture(), png);
+  ASSERT_OK_AND_ASSIGN(auto files, Report("a"));
+  EXPECT_EQ(files["mistakes/mistakes.png"], png);
+  EXPECT_EQ(files.count("mistakes/mistakes.json"), 1U);
+  EXPECT_THAT(files["report.html"],
+              AllOf(HasSubstr("Labels of pets that are probably wrong"), HasSubstr("1,234"), HasSubstr("&lt;b&gt;.jpg"),
+                    Not(HasSubstr("<b>.jpg")), HasSubstr("0.8750"), HasSubstr("The most probable label errors")));
+  // Damage is said, with what helps, and takes nothing else away.
+  testing::WriteText(folder / "mistakes.json", "{}");
+  EXPECT_THAT(GetMistakes(deps_, call_, request, &response),
+              StatusIs(StatusCode::kDataLoss, AllOf(HasSubstr("mistakes.json"), HasSubstr("mistakes a --again"))));
+  EXPECT_THAT((*Report("a"))["report.html"], AllOf(HasSubstr("Damaged:"), HasSubstr("mistakes/mistakes.json")));
+  request.mutable_model()->set_version(7);
+  EXPECT_THAT(GetMistakes(deps_, call_, request, &response), StatusIs(StatusCode::kNotFound, HasSubstr("version 7")));
+}
+
 TEST(ReportPageTest, NoStringIsReadAsHtml) {
   const std::string evil = "<script>alert('1')</script>\"&\u202e\xff\n";
   EXPECT_EQ(EscapeHtml("a<b>&\"'c"), "a&lt;b&gt;&amp;&quot;&#39;c");
@@ -217,7 +261,10 @@ TEST(ReportPageTest, NoStringIsReadAsHtml) {
   evaluation.dataset = evil;
   evaluation.report = Evaluate({0, 1}, {0.9F, 0.1F, 0.4F, 0.6F}, {"<script>", "dog"}).value();
   entry.evaluations.push_back(evaluation);
-  const std::string page = ReportPage(entry, {});
+  LabelMistakes mistakes;
+  mistakes.dataset = evil;
+  mistakes.mistakes = {{evil, evil, evil, 0.1, 0.9}};
+  const std::string page = ReportPage(entry, &mistakes, {{"mistakes/mistakes.png", "png"}});
   EXPECT_THAT(page, AllOf(Not(HasSubstr("<script")), Not(HasSubstr("\u202e")), HasSubstr("&lt;script&gt;")));
   EXPECT_TRUE(IsUtf8(page));
 }
