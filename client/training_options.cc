@@ -1,7 +1,5 @@
 #include "client/training_options.h"
 
-#include <algorithm>
-#include <numeric>
 #include <optional>
 
 #include "absl/strings/ascii.h"
@@ -11,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/base/text.h"
 
 namespace graft {
 namespace {
@@ -22,40 +21,6 @@ using google::protobuf::FieldDescriptor;
 std::string Prefix(const EnumDescriptor& type) {
   const std::string& first = type.value(0)->name();
   return first.substr(0, first.size() - std::string("UNSPECIFIED").size());
-}
-
-// Characters to insert, remove or exchange until one is the other.
-size_t EditDistance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);  // from what is read of a to each start of b
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t exchanged = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({row[j + 1] + 1, row[j] + 1, exchanged});
-    }
-  }
-  return row.back();
-}
-
-// Those at the least distance, where a slip of the fingers explains it.
-std::vector<std::string> NearKeys(const std::string& key) {
-  constexpr size_t kSlips = 2;
-  std::vector<std::string> near;
-  size_t least = std::min(kSlips, key.size() / 2);
-  for (const std::string& candidate : TrainingOptionKeys()) {
-    const size_t distance = EditDistance(key, candidate);
-    if (distance < least) {
-      near.clear();
-      least = distance;
-    }
-    if (distance == least) {
-      near.push_back(candidate);
-    }
-  }
-  return near;
 }
 
 }  // namespace
@@ -104,7 +69,7 @@ absl::Status SetTrainingOption(const std::string& assignment, v1::TrainingOption
   const std::string value = assignment.substr(equals + 1);
   const FieldDescriptor* field = v1::TrainingOptions::descriptor()->FindFieldByName(key);
   if (field == nullptr) {
-    const std::vector<std::string> near = NearKeys(key);
+    const std::vector<std::string> near = NearNames(key, TrainingOptionKeys());
     return InvalidField(
         "--set", absl::StrCat("there is no option '", key, "'; ",
                               near.empty() ? "" : absl::StrCat("did you mean ", absl::StrJoin(near, " or "), "? "),

@@ -1,12 +1,32 @@
 #include "core/base/text.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status.h"
 
 namespace graft {
+namespace {
+
+// Characters to insert, remove or exchange until one is the other.
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);  // from what is read of a to each start of b
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t exchanged = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({row[j + 1] + 1, row[j] + 1, exchanged});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
 
 CodePoint DecodeUtf8(absl::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
@@ -104,6 +124,23 @@ absl::Status CheckText(absl::string_view field, absl::string_view text, size_t m
                                             "' holds control or direction characters, or isn't UTF-8; leave them out"));
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> NearNames(absl::string_view name, const std::vector<std::string>& names) {
+  constexpr size_t kSlips = 2;
+  std::vector<std::string> near;
+  size_t least = std::min(kSlips, name.size() / 2);
+  for (const std::string& candidate : names) {
+    const size_t distance = EditDistance(name, candidate);
+    if (distance < least) {
+      near.clear();
+      least = distance;
+    }
+    if (distance == least) {
+      near.push_back(candidate);
+    }
+  }
+  return near;
 }
 
 }  // namespace graft

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -39,6 +40,10 @@ std::string Printable(absl::string_view text, size_t max_bytes = SIZE_MAX);
 
 // INVALID_ARGUMENT that names the field: longer than `max_bytes`, or not clean.
 absl::Status CheckText(absl::string_view field, absl::string_view text, size_t max_bytes);
+
+// Of names, those that a slip of the fingers turned into `name`: at the least number of characters to insert, remove or
+// exchange, two at most. Takes name.size() times the bytes of all names.
+std::vector<std::string> NearNames(absl::string_view name, const std::vector<std::string>& names);
 
 }  // namespace graft
 

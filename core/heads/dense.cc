@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/safetensors.h"
 #include "core/base/status.h"
+#include "core/heads/rows_torch.h"
 #include "core/nn/network_torch.h"
 #include "core/train/checkpoints.h"
 #include "core/train/inputs_torch.h"
@@ -79,6 +80,11 @@ class DenseHead : public Head {
   }
 
   at::Tensor Predict(const at::Tensor& inputs) const override { return Probabilities(network_.Forward(inputs)); }
+
+  // Its logit.
+  at::Tensor Score(const at::Tensor& inputs, int64_t label, const LayerTap& tap) const override {
+    return ScoreOf(network_.Inspect(inputs, tap), label);
+  }
 
  private:
   const HeadPlan plan_;

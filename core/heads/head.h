@@ -12,11 +12,8 @@
 #include "absl/status/statusor.h"
 #include "core/model/artifact.h"
 #include "core/model/heads.h"
+#include "core/nn/layer_tap.h"
 #include "core/train/hooks.h"
-
-namespace at {
-class Tensor;
-}
 
 namespace graft {
 
@@ -64,6 +61,11 @@ class Head {
 
   // Probabilities, N x classes, on the CPU; each row sums to 1. Thread-safe. Throws what LibTorch throws.
   virtual at::Tensor Predict(const at::Tensor& inputs) const = 0;
+
+  // How much speaks for a class, before that becomes a probability: N numbers on the head's device. Where gradients are
+  // on, those of the inputs can be taken. A head that is a network shows each of its layers to `tap`. Thread-safe;
+  // nothing of the head changes. Throws what LibTorch throws.
+  virtual at::Tensor Score(const at::Tensor& inputs, int64_t label, const LayerTap& tap) const = 0;
 };
 
 // `device` is resolved: "cpu" or "cuda:N". INTERNAL: the plan is of a kind that nobody computes.

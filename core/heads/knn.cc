@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -57,6 +58,24 @@ class KnnHead : public Head {
     votes.scatter_add_(1, labels_.index_select(0, nearest.flatten()).view({x.size(0), k}),
                        torch::ones({x.size(0), k}, x.options()));
     return ((votes + 1.0 / static_cast<double>(plan_.classes)) / static_cast<double>(k + 1)).cpu();
+  }
+
+  // Votes are counted and have no gradient. What they come from are distances: how much nearer the nearest images of
+  // the class are than the nearest ones of all others, see knn.h.
+  at::Tensor Score(const at::Tensor& inputs, int64_t label, const LayerTap& /*tap*/) const override {
+    const torch::Tensor x = RowsOf(inputs);
+    const torch::Tensor distances = x.square().sum(1, true) + torch::addmm(squares_, x, rows_.t(), 1, -2);
+    const auto mean_of_nearest = [&](const torch::Tensor& among) {
+      const int64_t k = std::min<int64_t>(plan_.options.neighbors, among.sum().item<int64_t>());
+      if (k == 0) {
+        return torch::zeros({x.size(0)}, x.options());
+      }
+      constexpr double kFar = std::numeric_limits<double>::infinity();
+      const torch::Tensor theirs = distances.masked_fill(among.logical_not(), kFar);
+      return std::get<0>(theirs.topk(k, 1, /*largest=*/false, /*sorted=*/false)).mean(1);
+    };
+    const torch::Tensor of_class = labels_.eq(label);
+    return mean_of_nearest(of_class.logical_not()) - mean_of_nearest(of_class);
   }
 
  private:

@@ -138,8 +138,7 @@ class LinearSvmHead : public Head {
 
   at::Tensor Predict(const at::Tensor& inputs) const override {
     const torch::NoGradGuard no_grad;
-    const torch::Tensor scores = torch::addmm(bias_, RowsOf(inputs), weights_.t());
-    const torch::Tensor positive = torch::sigmoid(-(scores * calibration_.select(1, 0) + calibration_.select(1, 1)));
+    const torch::Tensor positive = torch::sigmoid(Calibrated(inputs));
     if (plan_.classes == 2) {
       return torch::cat({1 - positive, positive}, 1).cpu();
     }
@@ -147,7 +146,18 @@ class LinearSvmHead : public Head {
     return (some / some.sum(1, true)).cpu();
   }
 
+  // What Platt's curve makes of the machine's score, before the sigmoid.
+  at::Tensor Score(const at::Tensor& inputs, int64_t label, const LayerTap& /*tap*/) const override {
+    return ScoreOf(Calibrated(inputs), label);
+  }
+
  private:
+  // N x outputs: the more, the more probable.
+  torch::Tensor Calibrated(const torch::Tensor& inputs) const {
+    const torch::Tensor scores = torch::addmm(bias_, RowsOf(inputs), weights_.t());
+    return -(scores * calibration_.select(1, 0) + calibration_.select(1, 1));
+  }
+
   // For each row, whether an output is for its class: of two classes the second.
   std::vector<bool> Positive(const std::vector<int64_t>& labels, int64_t output) const {
     const int64_t wanted = plan_.classes == 2 ? 1 : output;

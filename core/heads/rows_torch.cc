@@ -14,6 +14,13 @@ torch::Tensor RowsOf(const torch::Tensor& inputs) {
   return (inputs.dim() == 4 ? inputs.permute({0, 2, 3, 1}).flatten(1) : inputs).contiguous();
 }
 
+torch::Tensor ScoreOf(const torch::Tensor& outputs, int64_t label) {
+  if (outputs.size(1) == 1) {
+    return label == 0 ? -outputs.select(1, 0) : outputs.select(1, 0);
+  }
+  return outputs.select(1, label);
+}
+
 absl::StatusOr<TrainingRows> GatherTrainingRows(const Examples& examples, const HeadPlan& plan,
                                                 const ProgressFn& progress) {
   std::vector<const Inputs*> forms = {examples.inputs.get()};

@@ -1,5 +1,5 @@
-// What heads that are no networks share: their inputs as rows, and tensors of their files. Only core's own .cc files
-// include this.
+// What heads share: of those that are no networks their inputs as rows, and tensors of their files. Only core's own .cc
+// files include this.
 #ifndef GRAFT_CORE_HEADS_ROWS_TORCH_H_
 #define GRAFT_CORE_HEADS_ROWS_TORCH_H_
 
@@ -17,6 +17,10 @@ namespace graft {
 
 // Inputs of a head (see head.h) as rows: N x numbers, contiguous, in the order height, width, channels.
 torch::Tensor RowsOf(const torch::Tensor& inputs);
+
+// Of N x OutputUnits(classes) logits or scores what speaks for a class, N: its own, or of a single one for the second
+// class, for the first one its opposite.
+torch::Tensor ScoreOf(const torch::Tensor& outputs, int64_t label);
 
 struct TrainingRows {
   torch::Tensor values;         // N x numbers, on the CPU

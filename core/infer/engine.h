@@ -33,10 +33,13 @@ class BatchRunner {
   virtual absl::Status Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const = 0;
 };
 
+class Explainer;  // core/infer/explanation.h
+
 // A trained model in memory.
 struct LoadedModel {
   ModelDescription description;
   std::shared_ptr<const BatchRunner> classifier;
+  std::shared_ptr<const Explainer> explainer;
 };
 
 // Loads models and trunks. Thread-safe. A trunk is loaded once, whoever uses it.

@@ -12,16 +12,6 @@
 #include "core/nn/input_torch.h"
 
 namespace graft {
-namespace {
-
-absl::Status CopyOut(const torch::Tensor& probabilities, double temperature, absl::Span<float> out) {
-  TORCH_CHECK(static_cast<size_t>(probabilities.numel()) == out.size(), "probabilities don't fit where they are to go");
-  std::memcpy(out.data(), probabilities.const_data_ptr<float>(), out.size() * sizeof(float));
-  ScaleByTemperature(temperature, static_cast<size_t>(probabilities.size(1)), out);
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 Predictor::Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk,
                      int frozen_blocks, std::unique_ptr<const Head> head)
@@ -78,16 +68,23 @@ torch::Tensor Predictor::Treated(const torch::Tensor& features) const {
   return treated.to(torch::Device(device_));
 }
 
+absl::Status Predictor::CopyProbabilities(const torch::Tensor& predicted, absl::Span<float> out) const {
+  TORCH_CHECK(static_cast<size_t>(predicted.numel()) == out.size(), "probabilities don't fit where they are to go");
+  std::memcpy(out.data(), predicted.const_data_ptr<float>(), out.size() * sizeof(float));
+  ScaleByTemperature(description_.temperature, static_cast<size_t>(predicted.size(1)), out);
+  return absl::OkStatus();
+}
+
 absl::Status Predictor::Run(absl::Span<const uint8_t> images, int64_t count, absl::Span<float> out) const {
   return CatchExceptions("classifying", [&]() -> absl::Status {
     const c10::InferenceMode inference;
     const torch::Tensor input =
         InputTensor(images, count, image_size(), description_.options.preprocessing, torch::Device(device_));
     if (trunk_ == nullptr) {
-      return CopyOut(head_->Predict(input), description_.temperature, out);
+      return CopyProbabilities(head_->Predict(input), out);
     }
     const torch::Tensor made = trunk_->Forward(input, frozen_blocks_);
-    return CopyOut(head_->Predict(runs_on_features() ? Treated(made) : made), description_.temperature, out);
+    return CopyProbabilities(head_->Predict(runs_on_features() ? Treated(made) : made), out);
   });
 }
 
@@ -96,7 +93,7 @@ absl::Status Predictor::RunOnFeatures(absl::Span<const float> features, int64_t 
     const c10::InferenceMode inference;
     const torch::Tensor input =
         torch::from_blob(const_cast<float*>(features.data()), {count, static_cast<int64_t>(features.size()) / count});
-    return CopyOut(head_->Predict(Treated(input)), description_.temperature, out);
+    return CopyProbabilities(head_->Predict(Treated(input)), out);
   });
 }
 

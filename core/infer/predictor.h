@@ -9,6 +9,7 @@
 
 #include "core/heads/head.h"
 #include "core/infer/engine.h"
+#include "core/infer/explanation.h"
 #include "core/trunks/trunk.h"
 
 namespace graft {
@@ -16,7 +17,7 @@ namespace graft {
 // How a predictor gets its trunk: shared with others in a server, loaded for itself in a job.
 using TrunkLoader = std::function<absl::StatusOr<std::shared_ptr<const Trunk>>(absl::string_view name)>;
 
-class Predictor : public BatchRunner {
+class Predictor : public BatchRunner, public Explainer {
  public:
   // Errors as Engine::Load. `device` is resolved: "cpu" or "cuda:N".
   static absl::StatusOr<std::shared_ptr<const Predictor>> Load(const std::filesystem::path& folder,
@@ -38,12 +39,17 @@ class Predictor : public BatchRunner {
   // The same from features of its trunk: count x dimension floats.
   absl::Status RunOnFeatures(absl::Span<const float> features, int64_t count, absl::Span<float> out) const;
 
+  // Runs what is in front of the last convolution without gradients, and from there on as training does.
+  absl::Status Explain(absl::Span<const uint8_t> image, const ExplainPlan& plan, absl::Span<float> row) const override;
+
  private:
   Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk, int frozen_blocks,
             std::unique_ptr<const Head> head);
 
   // Features as the trunk makes them or as rows, pooled and scaled as the model's options say, on the device.
   at::Tensor Treated(const at::Tensor& features) const;
+  // What a head predicts, count x labels, sharpened or softened by the model's temperature.
+  absl::Status CopyProbabilities(const at::Tensor& predicted, absl::Span<float> out) const;
 
   const ModelDescription description_;
   const std::string device_;

@@ -62,7 +62,7 @@ class TorchEngine : public Engine {
                                                device_));
     GRAFT_RETURN_IF_ERROR(WarmUp(*predictor));
     malloc_trim(0);  // the files' bytes, which KeepFreedMemory would keep for ever
-    return LoadedModel{predictor->description(), predictor};
+    return LoadedModel{predictor->description(), predictor, predictor};
   }
 
   absl::StatusOr<std::shared_ptr<const BatchRunner>> Extractor(absl::string_view trunk, int image_size,

@@ -158,25 +158,28 @@ class Conv2DLayer : public Layer {
     return true;
   }
 
-  torch::Tensor Forward(const torch::Tensor& input, const Pass& /*pass*/) const override {
+  torch::Tensor Forward(const torch::Tensor& input, const Pass& pass) const override {
     const auto [padded, padding] = PadUnevenly(input, window_, 0);
+    const bool pool = pool_ && !pass.inspecting;
+    const torch::Tensor weight = pass.inspecting ? weight_.detach() : weight_;
+    const torch::Tensor bias = pass.inspecting ? bias_.detach() : bias_;
     if (!padded.is_cpu() || padded.scalar_type() != torch::kFloat || at::autocast::is_autocast_enabled(at::kCPU)) {
-      return InTorch(padded, padding);
+      return InTorch(padded, weight, bias, padding, pool);
     }
     const ConvolutionAlgorithm algorithm = CurrentConvolutionAlgorithm();
     const bool own = algorithm != ConvolutionAlgorithm::kOneDnn && OwnKernelsFit(padding);
     const torch::Tensor x = padded.contiguous(kChannelsLast);
-    if (torch::GradMode::is_enabled() && (weight_.requires_grad() || bias_.requires_grad() || x.requires_grad())) {
-      {
+    if (torch::GradMode::is_enabled() && (weight.requires_grad() || bias.requires_grad() || x.requires_grad())) {
+      if (!pass.inspecting) {
         const MutexLock lock(&mutex_);  // the weights may be about to change
         own_filter_.reset();
         onednn_filters_.clear();
       }
-      return own ? ConvolutionFunction::apply(x, weight_, bias_, padding, pool_) : InTorch(x, padding);
+      return own ? ConvolutionFunction::apply(x, weight, bias, padding, pool) : InTorch(x, weight, bias, padding, pool);
     }
     const bool take_own = own && (algorithm == ConvolutionAlgorithm::kWinograd || x.size(0) >= OwnFrom(x, padding));
     const absl::ReaderMutexLock running(&TimingGate());
-    return take_own ? Own(x, padding) : OneDnn(x, padding);
+    return take_own ? Own(x, padding, pool) : OneDnn(x, padding, pool);
   }
 
  private:
@@ -186,13 +189,14 @@ class Conv2DLayer : public Layer {
   }
 
   // LibTorch's plain operators: on GPUs, in bfloat16, and where there is nothing better.
-  torch::Tensor InTorch(const torch::Tensor& x, int64_t padding) const {
-    torch::Tensor y = torch::conv2d(x, weight_, bias_, window_.stride, padding);
+  torch::Tensor InTorch(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, int64_t padding,
+                        bool pool) const {
+    torch::Tensor y = torch::conv2d(x, weight, bias, window_.stride, padding);
     y = relu_ ? y.relu_() : y;
-    return pool_ ? torch::max_pool2d(y, 2) : y;
+    return pool ? torch::max_pool2d(y, 2) : y;
   }
 
-  torch::Tensor Own(const torch::Tensor& x, int64_t padding) const {
+  torch::Tensor Own(const torch::Tensor& x, int64_t padding, bool pool) const {
     const kernels::ConvShape shape = ShapeOf(x, weight_.size(0), padding);
     torch::Tensor filter;
     {
@@ -202,12 +206,12 @@ class Conv2DLayer : public Layer {
       }
       filter = own_filter_;
     }
-    return RunForward(x, shape, filter, View(weight_), {bias_.data_ptr<float>(), true, pool_});
+    return RunForward(x, shape, filter, View(weight_), {bias_.data_ptr<float>(), true, pool});
   }
 
-  torch::Tensor OneDnn(const torch::Tensor& x, int64_t padding) const {
+  torch::Tensor OneDnn(const torch::Tensor& x, int64_t padding, bool pool) const {
     if (!at::hasMKLDNN()) {
-      return InTorch(x, padding);
+      return InTorch(x, weight_, bias_, padding, pool);
     }
     torch::Tensor filter;
     const int64_t paddings[] = {padding, padding};
@@ -230,7 +234,7 @@ class Conv2DLayer : public Layer {
     const torch::Tensor y =
         PointwiseConvolution().call(x, filter, bias_, paddings, strides, {1, 1}, 1, relu_ ? "relu" : "none",
                                     c10::List<std::optional<at::Scalar>>(), "");
-    return pool_ ? MaxPool(y) : y;
+    return pool ? MaxPool(y) : y;
   }
 
   // The smallest batch that our kernels are taken for, with images of x's size.
@@ -252,7 +256,7 @@ class Conv2DLayer : public Layer {
       const torch::Tensor zeros = Empty(batch, x.size(1), x.size(2), x.size(3)).zero_();
       const absl::WriterMutexLock alone(&TimingGate());
       const auto start = std::chrono::steady_clock::now();
-      own ? Own(zeros, padding) : OneDnn(zeros, padding);
+      own ? Own(zeros, padding, pool_) : OneDnn(zeros, padding, pool_);
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     });
     const MutexLock lock(&mutex_);

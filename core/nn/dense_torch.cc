@@ -30,16 +30,18 @@ class DenseLayer : public Layer {
   DenseLayer(torch::Tensor weight, torch::Tensor bias, bool relu)
       : weight_(std::move(weight)), bias_(std::move(bias)), relu_(relu) {}
 
-  torch::Tensor Forward(const torch::Tensor& x, const Pass& /*pass*/) const override {
+  torch::Tensor Forward(const torch::Tensor& x, const Pass& pass) const override {
+    const torch::Tensor weight = pass.inspecting ? weight_.detach() : weight_;
+    const torch::Tensor bias = pass.inspecting ? bias_.detach() : bias_;
     const bool trains =
-        torch::GradMode::is_enabled() && (weight_.requires_grad() || bias_.requires_grad() || x.requires_grad());
+        torch::GradMode::is_enabled() && (weight.requires_grad() || bias.requires_grad() || x.requires_grad());
     if (trains || x.size(0) < 2 || !x.is_cpu() || x.scalar_type() != torch::kFloat || !at::hasMKLDNN() ||
         at::autocast::is_autocast_enabled(at::kCPU)) {
-      if (trains) {
+      if (trains && !pass.inspecting) {
         const MutexLock lock(&mutex_);
         packed_.reset();
       }
-      const torch::Tensor y = torch::linear(x, weight_, bias_);
+      const torch::Tensor y = torch::linear(x, weight, bias);
       return relu_ ? y.relu() : y;
     }
     torch::Tensor packed;

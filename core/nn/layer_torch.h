@@ -17,6 +17,9 @@ namespace graft {
 struct Pass {
   bool training = false;    // dropout drops
   at::Generator generator;  // what it drops is drawn from; needed when training
+  // Somebody looks in (core/nn/layer_tap.h): each layer does its own work and not that of the next one too, and
+  // gradients are wanted of what comes in, not of weights, so that what layers keep of these stays.
+  bool inspecting = false;
 };
 
 // Thread-safe while nobody trains it: Forward only reads, but for what it keeps of its weights to be quicker.
@@ -27,7 +30,7 @@ class Layer {
   // Images: N x C x H x W in channels_last memory, and so the result; rows: N x numbers.
   virtual torch::Tensor Forward(const torch::Tensor& x, const Pass& pass) const = 0;
 
-  // Whether this layer does from now on what `next`, the one behind it, would do; then that isn't made.
+  // Whether this layer does from now on what `next`, the one behind it, would do, unless somebody looks in.
   virtual bool Fuse(const LayerSpec& /*next*/) { return false; }
 };
 

@@ -60,11 +60,11 @@ Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const
           {spec.FileName(parameter), std::move(tensor), parameter.fan_in, parameter.fan_out, spec.rate});
     }
     shape = spec.Output(shape);
-    if (before != nullptr && before->Fuse(spec)) {
-      continue;
-    }
-    layers_.push_back(std::visit([&](const auto& layer) { return MakeLayer(layer, std::move(tensors)); }, spec.layer));
-    before = layers_.back().get();
+    const bool fused = before != nullptr && before->Fuse(spec);
+    steps_.push_back({spec.name,
+                      std::visit([&](const auto& layer) { return MakeLayer(layer, std::move(tensors)); }, spec.layer),
+                      fused});
+    before = fused ? before : steps_.back().layer.get();
   }
 }
 
@@ -84,10 +84,19 @@ void Network::Initialize(at::Generator generator) {
 
 torch::Tensor Network::Forward(torch::Tensor x, const Pass& pass, Precision precision) const {
   const Autocast autocast(precision == Precision::kBfloat16, x.device());
-  for (const auto& layer : layers_) {
-    x = layer->Forward(x, pass);
+  for (const Step& step : steps_) {
+    x = step.fused ? x : step.layer->Forward(x, pass);
   }
   return x.to(torch::kFloat);
+}
+
+torch::Tensor Network::Inspect(torch::Tensor x, const LayerTap& tap) const {
+  Pass pass;
+  pass.inspecting = true;
+  for (const Step& step : steps_) {
+    x = tap(step.name, step.layer->Forward(x, pass));
+  }
+  return x;
 }
 
 absl::Status Network::Load(const Safetensors& file) {

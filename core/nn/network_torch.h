@@ -13,6 +13,7 @@
 #include "core/base/safetensors.h"
 #include "core/model/layers.h"
 #include "core/model/options.h"
+#include "core/nn/layer_tap.h"
 #include "core/nn/layer_torch.h"
 #include "core/nn/tensors_torch.h"
 
@@ -31,6 +32,10 @@ class Network {
   // Output, float32: logits, N x outputs; without a dense layer, N x C x H x W in channels_last.
   // With kBfloat16, convolutions and dense layers compute in that, under LibTorch's autocast.
   torch::Tensor Forward(torch::Tensor x, const Pass& pass = {}, Precision precision = Precision::kFloat32) const;
+
+  // The same in float32, one layer after the other, each with a look at what it makes. Where gradients are on and x
+  // wants one, they are those of x; the weights get none.
+  torch::Tensor Inspect(torch::Tensor x, const LayerTap& tap) const;
 
   // Names in files: "conv2d_1.weight" (OIHW), "dense_1.weight" (outputs x inputs), "dense_1.bias", unless a layer says
   // otherwise. DATA_LOSS: a tensor is missing or of another shape; FAILED_PRECONDITION: it isn't finite.
@@ -55,9 +60,14 @@ class Network {
     int64_t fan_out;
     double rate;
   };
+  struct Step {
+    std::string name;
+    std::unique_ptr<Layer> layer;
+    bool fused;  // the one before does its work, unless somebody looks in
+  };
   absl::Status Load(const TensorView& view, Parameter* parameter);
 
-  std::vector<std::unique_ptr<Layer>> layers_;  // fewer than specs where one does another's work
+  std::vector<Step> steps_;
   std::vector<Parameter> parameters_;
 };
 

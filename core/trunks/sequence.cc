@@ -34,6 +34,14 @@ class SequenceTrunk : public Trunk {
     return taps;
   }
 
+  at::Tensor Inspect(const at::Tensor& input, int blocks, const LayerTap& tap) const override {
+    at::Tensor x = input;
+    for (int i = 0; i < blocks; ++i) {
+      x = blocks_[static_cast<size_t>(i)]->Inspect(x, tap);
+    }
+    return x;
+  }
+
  private:
   const std::vector<std::unique_ptr<const Network>> blocks_;
 };

@@ -13,10 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/model/trunks.h"
-
-namespace at {
-class Tensor;
-}
+#include "core/nn/layer_tap.h"
 
 namespace graft {
 
@@ -51,6 +48,8 @@ class Trunk {
   at::Tensor Forward(const at::Tensor& input) const;
   // What each block makes of it, in their order; the last one's is Forward's.
   virtual std::vector<at::Tensor> Taps(const at::Tensor& input) const = 0;
+  // As Forward, with a look at what each layer makes: under the names of info(), in its order.
+  virtual at::Tensor Inspect(const at::Tensor& input, int blocks, const LayerTap& tap) const = 0;
 
  protected:
   Trunk(const TrunkInfo& info, std::string fingerprint, std::string device);

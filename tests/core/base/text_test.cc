@@ -29,6 +29,15 @@ TEST(Text, ANameMustNotSteerATerminalOrTurnTextRound) {
   }
 }
 
+TEST(Text, NearNamesAreThoseOfASlipOfTheFingers) {
+  const std::vector<std::string> names = {"block1_conv1", "block1_conv2", "block1_pool", "ab"};
+  EXPECT_EQ(NearNames("block1_conv3", names), (std::vector<std::string>{"block1_conv1", "block1_conv2"}));
+  EXPECT_EQ(NearNames("blck1_pol", names), std::vector<std::string>{"block1_pool"});
+  EXPECT_TRUE(NearNames("x", names).empty()) << "anything is two slips from a short name";
+  EXPECT_TRUE(NearNames("", names).empty());
+  EXPECT_TRUE(NearNames("dense", names).empty());
+}
+
 TEST(Text, IsNeverCutInsideOfACodePoint) {
   const std::string cats = "猫猫猫";
   for (size_t bytes = 0; bytes <= cats.size() + 1; ++bytes) {

@@ -1,4 +1,5 @@
 // Networks on our own kernels and on oneDNN, against LibTorch in float64.
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -62,6 +63,51 @@ class AlgorithmTest : public ::testing::TestWithParam<ConvolutionAlgorithm> {
 INSTANTIATE_TEST_SUITE_P(Algorithms, AlgorithmTest,
                          ::testing::Values(ConvolutionAlgorithm::kFastest, ConvolutionAlgorithm::kWinograd,
                                            ConvolutionAlgorithm::kOneDnn));
+
+TEST_P(AlgorithmTest, ALookShowsEachLayerAndLeavesTheWeightsAlone) {
+  const std::vector<LayerSpec> layers = {
+      {"conv_1", Conv2D{8}},  {"pool_1", MaxPool2D{}}, {"conv_2", Conv2D{8}},  {"pool_2", MaxPool2D{}},
+      {"flatten", Flatten{}}, {"dense", Dense{5}},     {"drop", Dropout{0.5}}, {"output", Dense{2, Activation::kNone}}};
+  Network network(layers, {18, 18, 3}, torch::kCPU);
+  network.Initialize(at::make_generator<at::CPUGeneratorImpl>(3));
+  torch::Tensor x = torch::randn({2, 3, 18, 18}).contiguous(kChannelsLast);
+  x.requires_grad_(true);
+  std::vector<std::string> names;
+  std::vector<torch::Tensor> made;
+  const torch::Tensor out = network.Inspect(x, [&](const std::string& layer, const torch::Tensor& output) {
+    names.push_back(layer);
+    made.push_back(output);
+    return output;
+  });
+  ASSERT_EQ(names.size(), layers.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(names[i], layers[i].name);
+  }
+  const std::vector<NamedTensor> weights = network.parameters();
+  const auto weight = [&](size_t i) { return weights[i].tensor.detach().to(torch::kDouble); };
+  torch::Tensor expected = x.detach().to(torch::kDouble).requires_grad_(true);
+  const torch::Tensor start = expected;
+  for (size_t conv = 0; conv < 2; ++conv) {
+    expected = Reference(expected, weight(2 * conv), weight(2 * conv + 1), 0, /*pool=*/false);
+    EXPECT_LT(Error(made[2 * conv], expected), 1e-5);
+    expected = torch::max_pool2d(expected, 2);
+    EXPECT_LT(Error(made[2 * conv + 1], expected), 1e-5);
+  }
+  expected = torch::linear(expected.permute({0, 2, 3, 1}).flatten(1), weight(4), weight(5)).relu();
+  EXPECT_LT(Error(made[5], expected), 1e-5);
+  expected = torch::linear(expected, weight(6), weight(7));
+  EXPECT_LT(Error(out, expected), 1e-5);
+  {
+    const torch::NoGradGuard no_grad;
+    EXPECT_LT(Error(network.Forward(x), expected), 1e-5);
+  }
+  out.select(1, 0).sum().backward();
+  expected.select(1, 0).sum().backward();
+  EXPECT_LT(Error(x.grad(), start.grad()), 1e-4);
+  for (const NamedTensor& parameter : weights) {
+    EXPECT_FALSE(parameter.tensor.grad().defined()) << parameter.name;
+  }
+}
 
 TEST_P(AlgorithmTest, FeaturesOfRealPhotographsAreThoseOfFloat64) {
   const std::filesystem::path weights = std::filesystem::path(GRAFT_BINARY_DIR) / "share/graft/weights";

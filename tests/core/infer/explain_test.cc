@@ -1,0 +1,478 @@
+// Looks into models, against the same networks in LibTorch's own operators with its own gradients, and on pictures of
+// which one half has what decides.
+#include <torch/torch.h>
+
+#include <map>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/safetensors.h"
+#include "core/base/status.h"
+#include "core/data/packed_images.h"
+#include "core/data/split.h"
+#include "core/heads/trainer.h"
+#include "core/infer/explanation.h"
+#include "core/infer/predictor.h"
+#include "core/nn/input_torch.h"
+#include "core/nn/runtime.h"
+#include "core/nn/tensors_torch.h"
+#include "tests/testing/files.h"
+
+namespace graft {
+namespace {
+
+using ::graft::testing::IsOk;
+
+const std::filesystem::path& WeightsDir() {
+  static const auto* const dir =
+      new std::filesystem::path(std::filesystem::path(GRAFT_BINARY_DIR) / "share" / "graft" / "weights");
+  return *dir;
+}
+
+absl::StatusOr<std::shared_ptr<const Trunk>> Vgg16(absl::string_view name = "vgg16") {
+  static const auto* const trunk =
+      new absl::StatusOr<std::shared_ptr<const Trunk>>(Trunk::Load(name, WeightsDir(), "cpu"));
+  return *trunk;
+}
+
+absl::StatusOr<std::shared_ptr<const Predictor>> LoadModelIn(const std::filesystem::path& folder) {
+  return Predictor::Load(folder, &Vgg16, "cpu");
+}
+
+// A model whose weights are drawn, not learnt: what each says of an image is different from what others say.
+class DrawnModel {
+ public:
+  DrawnModel(const Variant& variant, const TrainingOptions& options, int classes, const std::filesystem::path& folder)
+      : variant_(variant), folder_(folder) {
+    std::filesystem::create_directories(folder);
+    description_.name = "drawn";
+    description_.version = 1;
+    description_.variant = std::string(variant.name);
+    for (int i = 0; i < classes; ++i) {
+      description_.labels.push_back(absl::StrCat("class", i));
+    }
+    description_.options = *ResolveOptions(variant, options);
+    plan_ = *PlanHead(variant, description_.options, classes);
+    if (variant.trunk != nullptr) {
+      description_.trunk_fingerprint = (*Vgg16())->fingerprint();
+      const Safetensors file = *Safetensors::Open(TrunkFile(WeightsDir(), variant.trunk->name));
+      for (const TensorView& view : file.tensors()) {
+        tensors_[view.name] = TensorOf(view).clone();
+      }
+    }
+    torch::manual_seed(classes);
+    std::vector<NamedTensor> own;
+    if (plan_.kind == "dense") {
+      Shape shape = plan_.input;
+      for (const LayerSpec& layer : plan_.layers) {
+        for (const ParameterSpec& parameter : layer.Parameters(shape)) {
+          const double scale = std::sqrt(2.0 / static_cast<double>(std::max<int64_t>(parameter.fan_in, 1)));
+          own.push_back({layer.FileName(parameter), parameter.fan_in == 0 ? 0.01 * torch::randn(parameter.shape)
+                                                                          : scale * torch::randn(parameter.shape)});
+        }
+        shape = layer.Output(shape);
+      }
+    } else if (plan_.kind == "linear_svm") {
+      const int64_t outputs = OutputUnits(classes);
+      own.push_back({"weights", torch::randn({outputs, ElementCount(plan_.input)})});
+      own.push_back({"bias", torch::randn({outputs})});
+      own.push_back({"calibration", torch::stack({-torch::rand({outputs}) - 0.5, torch::randn({outputs})}, 1)});
+    } else {
+      own.push_back({"features", 10 * torch::rand({40, ElementCount(plan_.input)})});
+      own.push_back({"labels", torch::arange(40).remainder(classes)});
+    }
+    EXPECT_THAT(WriteSafetensors(WeightsFile(folder), ViewsOf(own), {}), IsOk());
+    EXPECT_THAT(SaveModel(description_, folder), IsOk());
+    for (const NamedTensor& tensor : own) {
+      tensors_[tensor.name] = tensor.tensor;
+    }
+  }
+
+  const ModelDescription& description() const { return description_; }
+  const std::filesystem::path& folder() const { return folder_; }
+
+  // Runs an image in plain LibTorch, with gradients from the image on.
+  void Run(absl::Span<const uint8_t> image) {
+    made_.clear();
+    torch::Tensor x =
+        InputTensor(image, 1, description_.options.image_size, description_.options.preprocessing, torch::kCPU)
+            .contiguous();
+    x.requires_grad_(true);
+    std::vector<LayerSpec> layers;
+    for (int i = 0; i < FrozenBlocks(variant_, description_.options); ++i) {
+      const std::vector<LayerSpec>& block = variant_.trunk->blocks[static_cast<size_t>(i)].layers;
+      layers.insert(layers.end(), block.begin(), block.end());
+    }
+    size_t before_head = layers.size();
+    layers.insert(layers.end(), plan_.layers.begin(), plan_.layers.end());
+    for (size_t i = 0; i < layers.size(); ++i) {
+      x = i == before_head && variant_.trunk_use == TrunkUse::kFeatures ? Treated(x) : x;
+      x = Layer(layers[i], x);
+      made_[layers[i].name] = x;
+      if (layers[i].type() == "Conv2D") {
+        last_ = x;
+      }
+    }
+    end_ = before_head == layers.size() ? Treated(x) : x;
+  }
+
+  const torch::Tensor& made(const std::string& layer) const { return made_.at(layer); }
+
+  // Of the last image.
+  torch::Tensor Heat(int64_t label) const {
+    const torch::Tensor gradient = torch::autograd::grad({Score(label)}, {last_}, {}, true)[0];
+    torch::Tensor heat = torch::zeros({last_.size(2), last_.size(3)});
+    for (int64_t c = 0; c < last_.size(1); ++c) {
+      heat += gradient[0][c].mean() * last_.detach()[0][c];
+    }
+    return heat.clamp_min(0);
+  }
+
+ private:
+  torch::Tensor Weight(const LayerSpec& layer, absl::string_view name) const {
+    return tensors_.at(absl::StrCat(layer.file_name.empty() ? layer.name : layer.file_name, ".", name));
+  }
+  torch::Tensor Layer(const LayerSpec& spec, const torch::Tensor& x) const {
+    if (const auto* conv = std::get_if<Conv2D>(&spec.layer)) {
+      return torch::conv2d(x, Weight(spec, "weight"), Weight(spec, "bias"), 1, conv->window.pad_before).relu();
+    }
+    if (std::holds_alternative<MaxPool2D>(spec.layer)) {
+      return torch::max_pool2d(x, 2);
+    }
+    if (std::holds_alternative<Flatten>(spec.layer)) {
+      return Flat(x);
+    }
+    if (const auto* dense = std::get_if<Dense>(&spec.layer)) {
+      const torch::Tensor y = torch::matmul(x, Weight(spec, "weight").t()) + Weight(spec, "bias");
+      return dense->activation == Activation::kRelu ? y.relu() : y;
+    }
+    return x;  // dropout
+  }
+  static torch::Tensor Flat(const torch::Tensor& x) {
+    return x.dim() == 4 ? x.permute({0, 2, 3, 1}).reshape({1, -1}) : x;
+  }
+  torch::Tensor Treated(const torch::Tensor& features) const {
+    const TrainingOptions& options = description_.options;
+    torch::Tensor x = features;
+    if (options.pooling == Pooling::kAverage) {
+      x = x.flatten(2).mean(2);
+    } else if (options.pooling == Pooling::kMax) {
+      x = std::get<0>(x.flatten(2).max(2));
+    }
+    return options.feature_scaling == FeatureScaling::kL2 ? x / x.norm() : x;
+  }
+  torch::Tensor Score(int64_t label) const {
+    const auto of_outputs = [&](const torch::Tensor& outputs) {
+      return outputs.size(0) > 1 ? outputs[label] : label == 1 ? outputs[0] : -outputs[0];
+    };
+    if (plan_.kind == "dense") {
+      return of_outputs(end_[0]);
+    }
+    const torch::Tensor row = Flat(end_)[0];
+    if (plan_.kind == "linear_svm") {
+      const torch::Tensor& curve = tensors_.at("calibration");
+      const torch::Tensor scores = torch::mv(tensors_.at("weights"), row) + tensors_.at("bias");
+      return of_outputs(-(curve.select(1, 0) * scores + curve.select(1, 1)));
+    }
+    std::vector<torch::Tensor> near;
+    std::vector<torch::Tensor> other;
+    for (int64_t i = 0; i < 40; ++i) {
+      const torch::Tensor distance = (row - tensors_.at("features")[i]).square().sum();
+      (i % static_cast<int64_t>(description_.labels.size()) == label ? near : other).push_back(distance);
+    }
+    const auto mean_of_least = [&](const std::vector<torch::Tensor>& distances) {
+      const torch::Tensor sorted = std::get<0>(torch::stack(distances).sort());
+      return sorted.slice(0, 0, std::min<int64_t>(description_.options.neighbors, sorted.size(0))).mean();
+    };
+    return mean_of_least(other) - mean_of_least(near);
+  }
+
+  const Variant& variant_;
+  const std::filesystem::path folder_;
+  ModelDescription description_;
+  HeadPlan plan_;
+  std::map<std::string, torch::Tensor> tensors_;
+  std::map<std::string, torch::Tensor> made_;
+  torch::Tensor last_;
+  torch::Tensor end_;
+};
+
+std::vector<uint8_t> Noise(int side, uint64_t seed) {
+  cv::Mat image(side, side, CV_8UC3);
+  cv::RNG(seed).fill(image, cv::RNG::UNIFORM, 0, 256);
+  return {image.datastart, image.dataend};
+}
+
+absl::StatusOr<Explanation> Look(const Predictor& model, absl::Span<const uint8_t> image,
+                                 const ExplainOptions& options = {}) {
+  GRAFT_ASSIGN_OR_RETURN(const ExplainPlan plan, PlanExplanation(model.description(), options));
+  std::vector<float> row(plan.size, -1);
+  GRAFT_RETURN_IF_ERROR(model.Explain(image, plan, absl::MakeSpan(row)));
+  return Explanation(plan, std::move(row));
+}
+
+torch::Tensor AsTensor(absl::Span<const float> values, const std::vector<int64_t>& shape) {
+  return torch::from_blob(const_cast<float*>(values.data()), shape).clone();
+}
+
+struct Case {
+  const Variant* variant;
+  TrainingOptions options;
+};
+
+// Each variant; each head on features, and what features go through.
+std::vector<Case> AllCases() {
+  std::vector<Case> cases;
+  for (const Variant& variant : Variants()) {
+    TrainingOptions options = variant.recommended;
+    options.image_size = variant.trunk != nullptr ? 64 : 70;
+    options.interpolation = Interpolation::kNearest;
+    options.head = HeadKind::kDense;
+    options.pooling = Pooling::kNone;
+    options.feature_scaling = FeatureScaling::kNone;
+    options.dense_units = 32;
+    options.neighbors = 3;
+    cases.push_back({&variant, options});
+    if (variant.trunk_use == TrunkUse::kNetwork) {
+      options.trainable_blocks = options.trainable_blocks == 0 ? 5 : 1;
+      cases.push_back({&variant, options});
+    }
+    if (variant.trunk_use != TrunkUse::kFeatures) {
+      continue;
+    }
+    for (const HeadKind head : {HeadKind::kDense, HeadKind::kLinearSvm, HeadKind::kKnn}) {
+      for (const Pooling pooling : {Pooling::kNone, Pooling::kAverage, Pooling::kMax}) {
+        options.head = head;
+        options.pooling = pooling;
+        options.feature_scaling = pooling == Pooling::kMax ? FeatureScaling::kNone : FeatureScaling::kL2;
+        cases.push_back({&variant, options});
+      }
+    }
+  }
+  return cases;
+}
+
+// Our own kernels, without timing them first: network_test.cc tries the others.
+class ExplainTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    SetTorchThreads(2);
+    SetConvolutionAlgorithm(ConvolutionAlgorithm::kWinograd);
+  }
+  void TearDown() override { SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest); }
+};
+
+TEST_F(ExplainTest, MapsAreThoseOfLibTorchsOwnGradientsForEveryVariantAndHead) {
+  const testing::TempDir dir;
+  int warm = 0;
+  int models = 0;
+  for (const Case& tried : AllCases()) {
+    for (const int classes : {2, 3}) {
+      SCOPED_TRACE(absl::StrCat(tried.variant->name, ", ", HeadKindName(tried.options.head), ", ",
+                                PoolingName(tried.options.pooling), ", ", tried.options.trainable_blocks, ", ",
+                                classes));
+      DrawnModel drawn(*tried.variant, tried.options, classes, dir / absl::StrCat(++models));
+      ASSERT_OK_AND_ASSIGN(const auto model, LoadModelIn(drawn.folder()));
+      const std::vector<uint8_t> image = Noise(tried.options.image_size, 5);
+      drawn.Run(image);
+      std::vector<float> classified(static_cast<size_t>(classes));
+      ASSERT_THAT(model->Run(image, 1, absl::MakeSpan(classified)), IsOk());
+
+      ASSERT_OK_AND_ASSIGN(const Explanation predicted, Look(*model, image));
+      EXPECT_EQ(predicted.label(),
+                static_cast<size_t>(std::max_element(classified.begin(), classified.end()) - classified.begin()));
+      for (int label = 0; label < classes; ++label) {
+        ExplainOptions options;
+        options.label = absl::StrCat("class", label);
+        ASSERT_OK_AND_ASSIGN(const Explanation found, Look(*model, image, options));
+        EXPECT_EQ(found.label(), static_cast<size_t>(label));
+        EXPECT_EQ(found.probabilities(), absl::MakeConstSpan(classified)) << "what Run says, bit by bit";
+        const torch::Tensor expected = drawn.Heat(label);
+        const float peak = expected.max().item<float>();
+        EXPECT_NEAR(found.peak(), peak, 1e-3 * std::max(peak, 1e-3F));
+        const torch::Tensor heat = AsTensor(found.heat(), expected.sizes().vec());
+        if (peak > 0) {
+          ++warm;
+          EXPECT_LT((heat - expected / peak).abs().max().item<float>(), 2e-3);
+        } else {
+          EXPECT_EQ(heat.abs().max().item<float>(), 0);
+        }
+        if (static_cast<size_t>(label) == predicted.label()) {
+          EXPECT_EQ(predicted.heat(), found.heat());
+        }
+      }
+      // Nothing of the model has changed.
+      std::vector<float> again(classified.size());
+      ASSERT_THAT(model->Run(image, 1, absl::MakeSpan(again)), IsOk());
+      EXPECT_EQ(again, classified);
+      std::filesystem::remove_all(drawn.folder());
+    }
+  }
+  EXPECT_GT(warm, models) << "of what there is to compare";
+}
+
+TEST_F(ExplainTest, ChannelsAreWhatLayersMakeBeforeTheirPool) {
+  const testing::TempDir dir;
+  for (const absl::string_view name : {"basic_cnn", "vgg16_features", "vgg16_finetuned"}) {
+    SCOPED_TRACE(std::string(name));
+    const Variant& variant = **FindVariant(name);
+    TrainingOptions options = variant.recommended;
+    options.image_size = 64;
+    options.dense_units = 16;
+    DrawnModel drawn(variant, options, 2, dir / std::string(name));
+    ASSERT_OK_AND_ASSIGN(const auto model, LoadModelIn(drawn.folder()));
+    const std::vector<uint8_t> image = Noise(64, 9);
+    drawn.Run(image);
+    ASSERT_OK_AND_ASSIGN(const std::vector<LayerInfo> layers, MapLayers(drawn.description()));
+    for (const LayerInfo& layer : layers) {
+      ExplainOptions wanted;
+      wanted.layers = {layer.name, layers.front().name};
+      wanted.layers.resize(layer.name == layers.front().name ? 1 : 2);
+      wanted.channels = 7;
+      ASSERT_OK_AND_ASSIGN(const Explanation found, Look(*model, image, wanted));
+      for (size_t i = 0; i < wanted.layers.size(); ++i) {
+        const torch::Tensor expected = drawn.made(wanted.layers[i]).detach()[0].slice(0, 0, 7);
+        const torch::Tensor maps = AsTensor(found.maps(i), expected.sizes().vec());
+        EXPECT_LT((maps - expected).abs().max().item<float>(), 1e-3 * expected.abs().max().item<float>())
+            << wanted.layers[i];
+      }
+    }
+  }
+}
+
+TEST_F(ExplainTest, ABatchersRowsAreEachItsOwnImages) {
+  const testing::TempDir dir;
+  const Variant& variant = **FindVariant("basic_cnn");
+  TrainingOptions options = variant.recommended;
+  options.image_size = 40;
+  options.dense_units = 16;
+  const DrawnModel drawn(variant, options, 2, dir / "model");
+  ASSERT_OK_AND_ASSIGN(const auto model, LoadModelIn(drawn.folder()));
+  ASSERT_OK_AND_ASSIGN(const ExplainPlan plan, PlanExplanation(drawn.description(), {}));
+  const auto runner =
+      MakeExplainRunner(std::make_shared<const LoadedModel>(LoadedModel{drawn.description(), model, model}), plan);
+  EXPECT_EQ(runner->image_size(), 40);
+  std::vector<uint8_t> images = Noise(40, 1);
+  const std::vector<uint8_t> second = Noise(40, 2);
+  images.insert(images.end(), second.begin(), second.end());
+  std::vector<float> rows(2 * plan.size);
+  ASSERT_THAT(runner->Run(images, 2, absl::MakeSpan(rows)), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Explanation of_second, Look(*model, second));
+  EXPECT_EQ(of_second.heat(), absl::MakeConstSpan(rows).subspan(plan.size + plan.target.at, plan.target.size()));
+}
+
+// Grey pictures with a striped patch in one half; the class is the patch's colour, and says nothing of where it is.
+class PatchTest : public ExplainTest {
+ protected:
+  static constexpr int kSide = 96;
+
+  void SetUp() override {
+    ExplainTest::SetUp();
+    cv::RNG rng(3);
+    for (int i = 0; i < 120; ++i) {
+      cv::Mat image(kSide, kSide, CV_8UC3);
+      rng.fill(image, cv::RNG::NORMAL, 120, 12);
+      const bool red = i % 2 == 0;
+      const bool right = i / 2 % 2 == 0;
+      const int x = rng.uniform(2, 12) + (right ? kSide / 2 : 0);
+      const int y = rng.uniform(4, kSide - 36);
+      for (int stripe = 0; stripe < 32; stripe += 8) {
+        image(cv::Rect(x, y + stripe, 32, 4)).setTo(red ? cv::Scalar(30, 30, 230) : cv::Scalar(230, 60, 30));
+      }
+      std::vector<uint8_t> png;
+      cv::imencode(".png", image, png);
+      testing::WriteText(dir_ / absl::StrCat("in/", red ? "red" : "blue", ".", i, right ? "-right" : "-left", ".png"),
+                         std::string(png.begin(), png.end()));
+    }
+    SplitOptions split;
+    split.sizes = SplitFractions{0.6, 0.2, 0.2};
+    std::filesystem::create_directories(dir_ / "dataset");
+    ASSERT_OK_AND_ASSIGN(manifest_, SplitFolder(dir_ / "in", dir_ / "dataset", split, &Nothing));
+  }
+  static absl::Status Nothing(const ProgressUpdate&) { return absl::OkStatus(); }
+
+  absl::StatusOr<std::shared_ptr<const Predictor>> Trained(const std::string& variant, const TrainingOptions& options) {
+    TrainRequest request;
+    request.variant = *FindVariant(variant);
+    request.options = options;
+    request.options.device = "cpu";
+    request.options.threads = 2;
+    request.dataset = dir_ / "dataset";
+    request.manifest = &manifest_;
+    request.weights_dir = WeightsDir();
+    request.out = dir_ / "model";
+    std::filesystem::remove_all(request.out);
+    std::filesystem::create_directories(request.out);
+    GRAFT_ASSIGN_OR_RETURN(const TrainOutcome outcome,
+                           Train(request, {&Nothing, [](const StepUpdate&) { return absl::OkStatus(); },
+                                           [](const EpochMetrics&) { return absl::OkStatus(); }}));
+    ModelDescription model;
+    model.name = "model";
+    model.version = 1;
+    model.variant = variant;
+    model.labels = manifest_.labels;
+    model.options = outcome.options;
+    model.trunk_fingerprint = outcome.trunk_fingerprint;
+    GRAFT_RETURN_IF_ERROR(SaveModel(model, request.out));
+    return LoadModelIn(request.out);
+  }
+
+  // Of the test part's maps for what is predicted, the mean share that lies in the patch's half.
+  double ShareInItsHalf(const Predictor& model) {
+    const auto images =
+        *PackedImages::OpenOrBuild(dir_ / "dataset", manifest_, model.image_size(), model.interpolation(), 1, &Nothing);
+    double sum = 0;
+    int count = 0;
+    for (size_t i = 0; i < manifest_.entries.size(); ++i) {
+      const ManifestEntry& entry = manifest_.entries[i];
+      if (entry.part != Part::kTest) {
+        continue;
+      }
+      const absl::StatusOr<Explanation> found = Look(model, images->image(static_cast<int64_t>(i)));
+      EXPECT_THAT(found, IsOk());
+      EXPECT_EQ(found->label(), static_cast<size_t>(entry.label)) << entry.path;
+      EXPECT_GT(found->peak(), 0) << entry.path;
+      const Shape& shape = found->plan().target.shape;
+      const torch::Tensor heat = AsTensor(found->heat(), {shape[0], shape[1]});
+      const int64_t half = shape[1] / 2;
+      const bool right = entry.path.find("right") != std::string::npos;
+      const torch::Tensor in = right ? heat.slice(1, shape[1] - half) : heat.slice(1, 0, half);
+      sum += (in.sum() / heat.sum()).item<double>();
+      ++count;
+    }
+    EXPECT_EQ(count, 24);
+    return sum / count;
+  }
+
+  const testing::TempDir dir_;
+  Manifest manifest_;
+};
+
+TEST_F(PatchTest, ANetworksMapLiesWhereWhatDecidesIs) {
+  TrainingOptions options = (*FindVariant("basic_cnn"))->recommended;
+  options.image_size = kSide;
+  options.epochs = 6;
+  options.dense_units = 32;
+  options.batch_size = 12;
+  ASSERT_OK_AND_ASSIGN(const auto model, Trained("basic_cnn", options));
+  EXPECT_GT(ShareInItsHalf(*model), 0.7);
+}
+
+TEST_F(PatchTest, TheMapsOfHeadsOnFeaturesLieWhereWhatDecidesIs) {
+  for (const HeadKind head : {HeadKind::kDense, HeadKind::kLinearSvm, HeadKind::kKnn}) {
+    SCOPED_TRACE(std::string(HeadKindName(head)));
+    TrainingOptions options = (*FindVariant("vgg16_features"))->recommended;
+    options.image_size = kSide;
+    options.head = head;
+    options.epochs = 30;
+    options.dense_units = 32;
+    options.learning_rate = 3e-3;
+    ASSERT_OK_AND_ASSIGN(const auto model, Trained("vgg16_features", options));
+    EXPECT_GT(ShareInItsHalf(*model), 0.7);
+  }
+}
+
+}  // namespace
+}  // namespace graft
