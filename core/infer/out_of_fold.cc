@@ -100,7 +100,7 @@ absl::StatusOr<Predictions> PredictTrainingPart(const Variant& variant, const Tr
                                                    {plan.options.preprocessing, plan.options.interpolation,
                                                     plan.options.image_size, plan.options.threads},
                                                    progress));
-    const Examples examples = MakeExamples(manifest, MakeFeatureInputs(std::move(features), plan.options),
+    const Examples examples = MakeExamples(manifest, MakeFeatureInputs(std::move(features), nullptr, plan.options),
                                            torch::Device(plan.options.device));
     Predictions predictions;
     predictions.labels = manifest.labels;

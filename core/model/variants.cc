@@ -318,11 +318,12 @@ std::string WhyUnused(const Variant& variant, const TrainingOptions& options, ab
 absl::StatusOr<TrainingOptions> ResolveOptions(const Variant& variant, const TrainingOptions& options) {
   GRAFT_RETURN_IF_ERROR(options.Validate());
   if (variant.trunk_use == TrunkUse::kFeatures && options.augmentation.any() && !options.augmentation.only_flip()) {
-    return InvalidField("options.augment_*",
-                        absl::StrCat("not possible with ", variant.name,
-                                     ", which computes the features of each image once; augment_flip alone is, for then "
-                                     "they are computed of each image and its mirror image; or use a variant that trains "
-                                     "on images, such as vgg16_frozen"));
+    return InvalidField(
+        "options.augment_*",
+        absl::StrCat("not possible with ", variant.name,
+                     ", which computes the features of each image once; augment_flip alone is, for then "
+                     "they are computed of each image and its mirror image; or use a variant that trains "
+                     "on images, such as vgg16_frozen"));
   }
   const int blocks = variant.trunk_use == TrunkUse::kNetwork ? static_cast<int>(variant.trunk->blocks.size()) : 0;
   if (options.trainable_blocks > blocks) {

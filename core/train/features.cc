@@ -55,8 +55,7 @@ absl::Status Extract(const std::filesystem::path& path, const std::filesystem::p
     const absl::Span<float> rows = absl::MakeSpan(out).first(static_cast<size_t>(n * dimension));
     GRAFT_RETURN_IF_ERROR(trunk.Extract(batch, n, options.image_size, options.preprocessing, rows));
     GRAFT_RETURN_IF_ERROR(writer.Append(AsBytes(absl::Span<const float>(rows))));
-    GRAFT_RETURN_IF_ERROR(
-        progress({options.mirrored ? "mirrored features" : "features", from + n, count, "images"}));
+    GRAFT_RETURN_IF_ERROR(progress({options.mirrored ? "mirrored features" : "features", from + n, count, "images"}));
   }
   return writer.Commit();
 }

@@ -28,7 +28,8 @@ struct FeatureOptions {
 class Features {
  public:
   // Opens <dataset>/cache/features-TRUNK-PREPROCESSING-SIZE-INTERPOLATION[-mirrored].safetensors, or extracts when it
-  // isn't there, is damaged, or belongs to another manifest, pixel rule or weights. INVALID_ARGUMENT: preprocessing is kAuto.
+  // isn't there, is damaged, or belongs to another manifest, pixel rule or weights. INVALID_ARGUMENT: preprocessing is
+  // kAuto.
   static absl::StatusOr<std::shared_ptr<const Features>> OpenOrExtract(const std::filesystem::path& dataset,
                                                                        const Manifest& manifest, const Trunk& trunk,
                                                                        const FeatureOptions& options,

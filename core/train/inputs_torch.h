@@ -35,7 +35,8 @@ class Inputs {
 // Of the options: augmentation and its seed, preprocessing (resolved), device (resolved) and threads; of features,
 // device, pooling, feature_scaling, and the seed where mirror images are drawn.
 std::unique_ptr<Inputs> MakeImageInputs(std::shared_ptr<const PackedImages> images, const TrainingOptions& options);
-// `mirrored`: of the mirror images, or null. Where an augmentation draws a mirror image, its features are what is given.
+// `mirrored`: of the mirror images, or null. Where an augmentation draws a mirror image, its features are what is
+// given.
 std::unique_ptr<Inputs> MakeFeatureInputs(std::shared_ptr<const Features> features,
                                           std::shared_ptr<const Features> mirrored, const TrainingOptions& options);
 
