@@ -98,7 +98,7 @@ void DrawRing(Canvas& canvas, Point center, const Color& color) {
 
 // What the marks mean, in a line below the title.
 void DrawMarksLegend(Canvas& canvas, const CurveMarks& marks) {
-  constexpr double kMiddle = 57;
+  constexpr double kMiddle = 55;
   double left = kMargin;
   const auto entry = [&](absl::string_view text) {
     const TextStyle style{.color = kInk, .size = kTickSize, .vertical = VerticalAlign::kMiddle};
@@ -147,7 +147,7 @@ void DrawPanel(Canvas& canvas, const Rect& plot, Panel panel, const std::vector<
     canvas.Line({at, plot.y}, {at, plot.bottom()}, kKeptLine);
   }
   const std::optional<size_t> best = Best(series.validation, panel.highest_is_best);
-  if (best) {
+  if (best && epochs[*best] != marks.kept_epoch) {
     const double at = validation_points[*best].x;
     canvas.Line({at, plot.y}, {at, plot.bottom()}, {.color = Rgb(0xAAAAAA), .width = 1, .dash = {2, 2}});
   }

@@ -16,6 +16,13 @@ import tempfile
 from programs import Server
 
 
+def wait_for_line(process, start):
+    for line in process.stdout:
+        if line.startswith(start):
+            return
+    sys.exit(f"it ended before it said '{start}'")
+
+
 def open_run(folder):
     from tensorboard.backend.event_processing import event_accumulator
     sizes = {event_accumulator.SCALARS: 0, event_accumulator.IMAGES: 0, event_accumulator.TENSORS: 0}  # 0: all
@@ -52,15 +59,12 @@ def check(server, samples, folder):
     follow = subprocess.Popen(server.command("job", "tensorboard", job, "--out", runs, "--follow"),
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        file = runs / job / "events.out.tfevents.graft"
-        while not file.exists():
-            assert follow.poll() is None, follow.stdout.read()
+        # An event is in the file before it is shown.
         live = open_run(runs / job)
-        seen = 0
-        while seen < 3:
-            assert follow.poll() is None, follow.stdout.read()
+        for epoch in (1, 3):
+            wait_for_line(follow, f"epoch {epoch:>5}/10000 ")
             live.Reload()
-            seen = len(live.Scalars("loss/training")) if "loss/training" in live.Tags()["scalars"] else 0
+            assert len(live.Scalars("loss/training")) >= epoch
         assert server.json("job", "show", job)["state"] == "JOB_STATE_RUNNING"
         server.run("job", "curves", job, "--out", folder / "curves.png")
         assert (folder / "curves.png").read_bytes()[1:4] == b"PNG"
@@ -97,6 +101,7 @@ def check(server, samples, folder):
     assert image.encoded_image_string == (model / "learning_curves.png").read_bytes()
 
     # Again, the same; after an evaluation, its pictures besides, behind what was there.
+    file = runs / job / "events.out.tfevents.graft"
     before = file.read_bytes()
     server.run("job", "tensorboard", job, "--out", runs)
     assert file.read_bytes() == before
