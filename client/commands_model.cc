@@ -16,6 +16,7 @@
 #include "client/completion.h"
 #include "client/format.h"
 #include "client/model_ref.h"
+#include "client/submit.h"
 #include "client/training_options.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
@@ -30,6 +31,16 @@ namespace fs = std::filesystem;
 struct DeleteArguments {
   std::string model;
   bool all = false;
+};
+
+struct MistakesArguments {
+  std::string model;
+  int32_t folds = 0;  // 0: the server's
+  std::optional<uint64_t> seed;
+  int limit = 20;
+  std::string out;
+  bool again = false;
+  bool no_wait = false;
 };
 
 struct DownloadArguments {
@@ -346,6 +357,98 @@ int ModelReport(const Cli& cli, const DownloadArguments& arguments) {
   return Fetch(cli, arguments, &v1::ModelService::Stub::ReportModel);
 }
 
+std::vector<std::string> Row(const v1::SuspectedLabel& mistake) {
+  return {Printable(mistake.path()), Printable(mistake.label()), absl::StrFormat("%.4f", mistake.probability()),
+          Printable(mistake.suggested_label()), absl::StrFormat("%.4f", mistake.suggested_probability())};
+}
+
+void PrintMistakes(const Cli& cli, const v1::FindMistakesResult& result, int limit) {
+  const std::string model = absl::StrCat(Printable(result.model()), "@", result.version());
+  *cli.out << model << " on " << Printable(result.dataset()) << ": " << Thousands(result.suspected()) << " of "
+           << Thousands(result.images()) << " training labels are suspected to be wrong\n";
+  const int shown = std::min(limit, result.mistakes_size());
+  if (shown > 0) {
+    std::vector<std::vector<std::string>> rows = {{"IMAGE", "LABEL", "PROBABILITY", "SUGGESTED", "PROBABILITY"}};
+    for (int i = 0; i < shown; ++i) {
+      rows.push_back(Row(result.mistakes(i)));
+    }
+    *cli.out << "\n" << Table(rows, {false, false, true, false, true});
+    if (shown < result.mistakes_size()) {
+      *cli.out << "  ... --limit " << result.mistakes_size() << " shows "
+               << (result.mistakes_size() < result.suspected() ? "the first " : "all ")
+               << Thousands(result.mistakes_size()) << "\n";
+    }
+    *cli.out << "\nPaths are below training_data in the data set's folder. Look at the images before you change "
+                "anything.\n";
+  }
+  *cli.out << absl::StrFormat(
+      "Judged by linear machines on %s's features, each on images that it wasn't fitted on: %d folds, accuracy %.4f\n",
+      Printable(result.trunk()), result.folds(), result.accuracy());
+}
+
+// Shows what was found and writes the picture.
+int ShowMistakes(const Cli& cli, const MistakesArguments& arguments, const v1::GetMistakesResponse& response) {
+  if (!arguments.out.empty()) {
+    if (const absl::Status status = WriteFileAtomic(arguments.out, response.picture()); !status.ok()) {
+      return cli.Fail(status);
+    }
+  }
+  if (cli.json) {
+    cli.PrintJson(response.result());
+    return kOk;
+  }
+  PrintMistakes(cli, response.result(), arguments.limit);
+  if (!arguments.out.empty()) {
+    *cli.out << "picture   " << Printable(arguments.out) << "\n";
+  }
+  return kOk;
+}
+
+int ModelMistakes(const Cli& cli, const MistakesArguments& arguments) {
+  const absl::StatusOr<v1::ModelRef> ref = ParseModel(arguments.model);
+  if (!ref.ok()) {
+    return cli.FailUsage(ref.status());
+  }
+  v1::GetMistakesRequest request;
+  *request.mutable_model() = *ref;
+  request.set_picture(!arguments.out.empty());
+  if (!arguments.again && !arguments.no_wait) {
+    const auto found = Call(*cli.models, &v1::ModelService::Stub::GetMistakes, request);
+    const bool asked_for = found.ok() && (arguments.folds == 0 || arguments.folds == found->result().folds()) &&
+                           (!arguments.seed.has_value() || *arguments.seed == found->result().seed());
+    if (asked_for) {
+      return ShowMistakes(cli, arguments, *found);
+    }
+    // Whether the model itself isn't there, the job's submission says.
+    if (!found.ok() && !absl::IsNotFound(found.status())) {
+      return cli.Fail(found.status());
+    }
+  }
+  v1::JobSpec spec;
+  v1::FindMistakesSpec* find = spec.mutable_find_mistakes();
+  *find->mutable_model() = *ref;
+  find->set_folds(arguments.folds);
+  if (arguments.seed.has_value()) {
+    find->set_seed(*arguments.seed);
+  }
+  if (arguments.no_wait) {
+    return SubmitAndLeave(cli, spec);
+  }
+  return SubmitAndWait(cli, spec, [&](const v1::JobResult& outcome) {
+    // The version that was judged, though a newer one may be there by now.
+    request.mutable_model()->set_name(outcome.find_mistakes().model());
+    request.mutable_model()->set_version(outcome.find_mistakes().version());
+    const auto found = Call(*cli.models, &v1::ModelService::Stub::GetMistakes, request);
+    if (!found.ok()) {
+      return cli.Fail(found.status());
+    }
+    if (!cli.json) {
+      *cli.out << "\n";
+    }
+    return ShowMistakes(cli, arguments, *found);
+  });
+}
+
 }  // namespace
 
 void AddVariantCommands(CommandLine& line) {
@@ -386,6 +489,21 @@ void AddModelCommands(CommandLine& line) {
                       "  graft model report pets --out pets-report", ModelReport);
   line.Complete(report->add_option("MODEL", reported->model, kModelHelp)->required(), ModelRefs);
   report->add_option("--out", reported->out, "A folder")->required();
+
+  const auto [mistakes, found] =
+      line.AddCommand(group, "mistakes", "Find training images whose labels are probably wrong",
+                      "  graft model mistakes pets\n  graft model mistakes pets@2 --limit 100 --out mistakes.png\n"
+                      "  graft model mistakes pets --again --folds 10",
+                      ModelMistakes);
+  line.Complete(mistakes->add_option("MODEL", found->model, kModelHelp)->required(), ModelRefs);
+  mistakes->add_option("--out", found->out, "Also write a contact sheet of the first 50 to this file (PNG)");
+  mistakes->add_option("--limit", found->limit, "Show this many, the most probable first")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  mistakes->add_flag("--again", found->again, "Look again, though they were looked for before");
+  mistakes->add_option("--folds", found->folds, "Parts that images are dealt to, each judged by the others; else 5");
+  mistakes->add_option("--seed", found->seed, "Which image is in which part; else 42");
+  mistakes->add_flag("--no-wait", found->no_wait, "Only queue it");
 }
 
 }  // namespace graft

@@ -63,6 +63,11 @@ std::string Text(const v1::EvaluateResult& result) {
                       absl::StrFormat("), accuracy %.4f", result.report().accuracy()));
 }
 
+std::string Text(const v1::FindMistakesResult& result) {
+  return absl::StrCat(Printable(result.model()), "@", result.version(), " on ", Printable(result.dataset()), ", ",
+                      Thousands(result.suspected()), " of ", Thousands(result.images()), " labels suspected");
+}
+
 }  // namespace
 
 std::vector<std::string> JobKinds() {
@@ -126,6 +131,9 @@ std::string KindResultText(const Message& result) {
   }
   if (const auto* evaluate = DynamicCastToGenerated<v1::EvaluateResult>(&result)) {
     return Text(*evaluate);
+  }
+  if (const auto* mistakes = DynamicCastToGenerated<v1::FindMistakesResult>(&result)) {
+    return Text(*mistakes);
   }
   return Printable(JsonText(result));
 }

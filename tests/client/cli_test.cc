@@ -340,6 +340,61 @@ TEST_F(CliTest, AComparisonIsATableAndFiles) {
   EXPECT_EQ(Run({"compare", "m", "--out", (dir_ / "file").string()}), 1);
 }
 
+TEST_F(CliTest, MistakesAreLookedForOnceAndShownAtOnceFromThenOn) {
+  server_.breaks = false;
+  server_.mistakes_to_find = testing::FakeServer::SomeMistakes(30);
+  EXPECT_EQ(Run({"model", "mistakes", "m"}), 0);
+  ASSERT_EQ(server_.submits.size(), 1U);
+  const v1::FindMistakesSpec spec = server_.submits[0].spec().find_mistakes();
+  EXPECT_EQ(spec.model().name(), "m");
+  EXPECT_EQ(spec.folds(), 0);
+  EXPECT_FALSE(spec.has_seed());
+  ASSERT_EQ(server_.mistakes_requests.size(), 2U);
+  EXPECT_EQ(server_.mistakes_requests[1].model().version(), 3) << "the version that was judged";
+  EXPECT_THAT(out_.str(),
+              AllOf(HasSubstr("job-1 has succeeded"),
+                    HasSubstr("m@3 on pets: 30 of 3,000 training labels are suspected to be wrong\n\n"
+                              "IMAGE         LABEL  PROBABILITY  SUGGESTED  PROBABILITY\n"
+                              "cat.0\\n.jpg   cat         0.1250  dog             0.8750\n"),
+                    HasSubstr("cat.19\\n"), Not(HasSubstr("cat.20\\n")), HasSubstr("--limit 30 shows all 30"),
+                    HasSubstr("vgg16's features"), HasSubstr("5 folds, accuracy 0.9750")));
+  const std::string out = (dir_ / "sheet.png").string();
+  EXPECT_EQ(Run({"model", "mistakes", "m@3", "--limit", "30", "--out", out}), 0);
+  EXPECT_EQ(server_.submits.size(), 1U);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("cat.29\\n"), Not(HasSubstr("--limit")), HasSubstr("picture   " + out)));
+  EXPECT_EQ(testing::ReadText(out), "png");
+  EXPECT_EQ(Run({"--format", "json", "model", "mistakes", "m", "--folds", "5", "--seed", "42"}), 0);
+  ASSERT_EQ(JsonLines().size(), 1U);
+  EXPECT_EQ(JsonLines()[0]["mistakes"].size(), 30U);
+  EXPECT_EQ(server_.submits.size(), 1U);
+  // Asked for again, or for others, they are looked for.
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--again", "--format", "json"}), 0);
+  EXPECT_EQ(JsonLines()[0]["mistakes"].size(), 30U);
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--folds", "10"}), 0);
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--seed", "0"}), 0);
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--no-wait"}), 0);
+  EXPECT_THAT(out_.str(), HasSubstr("graft job watch job-1"));
+  ASSERT_EQ(server_.submits.size(), 5U);
+  EXPECT_EQ(server_.submits[2].spec().find_mistakes().folds(), 10);
+  EXPECT_TRUE(server_.submits[3].spec().find_mistakes().has_seed());
+}
+
+TEST_F(CliTest, NoMistakesAndMistakesThatCannotBeHadAreSaid) {
+  server_.mistakes = testing::FakeServer::SomeMistakes(0);
+  EXPECT_EQ(Run({"model", "mistakes", "m"}), 0);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("0 of 3,000"), Not(HasSubstr("IMAGE"))));
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--out", (dir_ / "none/sheet.png").string()}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("sheet.png"));
+  EXPECT_EQ(Run({"model", "mistakes", "m@0"}), 2);
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--limit", "-1"}), 2);
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--limit", "1001"}), 2);
+  EXPECT_EQ(Run({"model", "mistakes"}), 2);
+  server_.mistakes_status = {grpc::StatusCode::DATA_LOSS, "damaged"};
+  EXPECT_EQ(Run({"model", "mistakes", "m"}), 1);
+  EXPECT_EQ(err_.str(), "graft: damaged\n");
+  EXPECT_TRUE(server_.submits.empty());
+}
+
 TEST_F(CliTest, AReportIsFetched) {
   const std::string out = (dir_ / "report").string();
   EXPECT_EQ(Run({"model", "report", "m", "--out", out}), 0);

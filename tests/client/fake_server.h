@@ -161,13 +161,17 @@ class FakeServer : public v1::JobService::Service,
     response->set_next_page_token(next > 0 ? std::to_string(next) : "");
     return grpc::Status::OK;
   }
-  v1::JobEvent EndEvent() const {
+  v1::JobEvent EndEvent() {
     v1::JobEvent event = StateEvent(5, end_state);
     if (end_state == v1::JOB_STATE_FAILED) {
       event.mutable_state()->mutable_error()->set_message("disk full");
     } else if (trains) {
       event.mutable_state()->mutable_result()->mutable_train()->set_model("m");
       event.mutable_state()->mutable_result()->mutable_train()->set_version(3);
+    } else if (mistakes_to_find.images() > 0) {
+      mistakes = mistakes_to_find;
+      *event.mutable_state()->mutable_result()->mutable_find_mistakes() = mistakes;
+      event.mutable_state()->mutable_result()->mutable_find_mistakes()->clear_mistakes();
     } else {
       event.mutable_state()->mutable_result()->mutable_evaluate()->set_model("m");
       event.mutable_state()->mutable_result()->mutable_evaluate()->mutable_report()->set_accuracy(0.875);
@@ -270,6 +274,42 @@ class FakeServer : public v1::JobService::Service,
     }
     return grpc::Status::OK;
   }
+  // Of m@3 alone, once there is something.
+  grpc::Status GetMistakes(grpc::ServerContext*, const v1::GetMistakesRequest* request,
+                           v1::GetMistakesResponse* response) override {
+    const std::lock_guard lock(mutex);
+    mistakes_requests.push_back(*request);
+    if (!mistakes_status.ok()) {
+      return mistakes_status;
+    }
+    if (mistakes.images() == 0) {
+      return {grpc::StatusCode::NOT_FOUND, "nobody has looked"};
+    }
+    *response->mutable_result() = mistakes;
+    response->set_picture(request->picture() ? "png" : "");
+    return grpc::Status::OK;
+  }
+  static v1::FindMistakesResult SomeMistakes(int count) {
+    v1::FindMistakesResult result;
+    result.set_model("m");
+    result.set_version(3);
+    result.set_dataset("pets");
+    result.set_trunk("vgg16");
+    result.set_folds(5);
+    result.set_seed(42);
+    result.set_images(3000);
+    result.set_accuracy(0.975);
+    result.set_suspected(count);
+    for (int i = 0; i < count; ++i) {
+      v1::SuspectedLabel* mistake = result.add_mistakes();
+      mistake->set_path("cat." + std::to_string(i) + "\n.jpg");
+      mistake->set_label("cat");
+      mistake->set_suggested_label("dog");
+      mistake->set_probability(0.125);
+      mistake->set_suggested_probability(0.875);
+    }
+    return result;
+  }
   grpc::Status ReportModel(grpc::ServerContext*, const v1::ReportModelRequest*,
                            grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
     for (const auto& [path, bytes] : report) {
@@ -342,6 +382,10 @@ class FakeServer : public v1::JobService::Service,
   std::vector<v1::DeleteModelRequest> deletes;
   std::vector<v1::CompareModelsRequest> compares;
   std::vector<v1::ListJobsRequest> job_lists;
+  std::vector<v1::GetMistakesRequest> mistakes_requests;
+  grpc::Status mistakes_status;
+  v1::FindMistakesResult mistakes;          // that are there
+  v1::FindMistakesResult mistakes_to_find;  // by the job
   std::vector<std::pair<std::string, std::string>> download = {{"model.json", "{}"}, {"a/b.png", "png"}};
   grpc::Status download_end;
   std::vector<std::pair<std::string, std::string>> report = {{"report.html", "<!doctype html>"}};

@@ -141,6 +141,15 @@ TEST_F(EndToEndTest, TheWholeJob) {
   EXPECT_THAT(testing::ReadText(dir_ / "report/evaluations/pets-test/predictions.csv"), HasSubstr("cat.1"));
   EXPECT_FALSE(std::filesystem::exists(dir_ / "report/model.safetensors"));
 
+  const Outcome mistakes = Graft({"model", "mistakes", "cats", "--folds", "3", "--out", (dir_ / "m.png").string()});
+  EXPECT_EQ(mistakes.exit_status, 0) << mistakes.err;
+  EXPECT_THAT(mistakes.out, HasSubstr("of 48 training labels"));
+  EXPECT_EQ(testing::ReadText(dir_ / "m.png").substr(1, 3), "PNG");
+  const nlohmann::json found = Json({"model", "mistakes", "cats"});
+  EXPECT_EQ(found["folds"], 3);  // what was found before, and no other job
+  EXPECT_EQ(found["image_size"], 96);
+  EXPECT_GE(found["accuracy"].get<double>(), 0.8);
+
   testing::WriteText(dir_ / "broken.jpg", "not a photograph");
   const Outcome classify = Graft({"classify", "cats@1", testing::Sample("cat.199.jpg").string(),
                                   (dir_ / "broken.jpg").string(), testing::Sample("dog.199.jpg").string()});
