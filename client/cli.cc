@@ -17,7 +17,7 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   // In the order that --help shows.
   for (const auto add :
        {AddServerCommands, AddDatasetCommands, AddVariantCommands, AddTrainingCommands, AddCompareCommand,
-        AddJobCommands, AddModelCommands, AddPredictionCommands, AddCompletionCommand}) {
+        AddJobCommands, AddModelCommands, AddPredictionCommands, AddExplainCommand, AddCompletionCommand}) {
     add(line);
   }
   int status = kOk;

@@ -15,6 +15,7 @@ void AddCompareCommand(CommandLine& line);      // compare
 void AddJobCommands(CommandLine& line);         // job ...
 void AddModelCommands(CommandLine& line);       // model ...
 void AddPredictionCommands(CommandLine& line);  // classify, features
+void AddExplainCommand(CommandLine& line);      // explain
 void AddCompletionCommand(CommandLine& line);   // completion
 
 // job curves, job tensorboard; called by AddJobCommands.

@@ -232,6 +232,37 @@ std::vector<std::string> TrunkNames(const Cli& cli, const std::string& /*word*/)
   return names;
 }
 
+std::vector<std::string> LabelNames(const Cli& cli, const std::string& /*word*/) {
+  std::vector<std::string> labels;
+  if (const absl::StatusOr<v1::ListModelsResponse> response = ListModels(cli, ""); response.ok()) {
+    for (const v1::Model& model : response->models()) {
+      labels.insert(labels.end(), model.labels().begin(), model.labels().end());
+    }
+  }
+  std::sort(labels.begin(), labels.end());
+  labels.erase(std::unique(labels.begin(), labels.end()), labels.end());
+  return labels;
+}
+
+std::vector<std::string> MapLayerNames(const Cli& cli, const std::string& word) {
+  std::vector<std::string> candidates = {"list"};
+  const std::string before = word.substr(0, word.rfind(',') + 1);
+  if (const absl::StatusOr<v1::ListVariantsResponse> response =
+          Call(*cli.models, &v1::ModelService::Stub::ListVariants, v1::ListVariantsRequest(), Soon());
+      response.ok()) {
+    for (const v1::Variant& variant : response->variants()) {
+      for (const v1::Layer& layer : variant.layers()) {
+        const std::string candidate = before + layer.name();
+        if (layer.output_shape_size() == 3 &&
+            std::find(candidates.begin(), candidates.end(), candidate) == candidates.end()) {
+          candidates.push_back(candidate);
+        }
+      }
+    }
+  }
+  return candidates;
+}
+
 std::vector<std::string> JobIds(const Cli& cli, const std::string& /*word*/) {
   // The newest page: who looks for an older one knows its number.
   return NamesOf(Call(*cli.jobs, &v1::JobService::Stub::ListJobs, v1::ListJobsRequest(), Soon()),

@@ -16,6 +16,10 @@ std::vector<std::string> ModelNames(const Cli& cli, const std::string& word);
 std::vector<std::string> ModelRefs(const Cli& cli, const std::string& word);
 std::vector<std::string> VariantNames(const Cli& cli, const std::string& word);
 std::vector<std::string> TrunkNames(const Cli& cli, const std::string& word);
+// Labels of any model.
+std::vector<std::string> LabelNames(const Cli& cli, const std::string& word);
+// After the last comma: layers of any variant that make maps. And `list`.
+std::vector<std::string> MapLayerNames(const Cli& cli, const std::string& word);
 std::vector<std::string> JobIds(const Cli& cli, const std::string& word);
 // KEY=, or KEY=VALUE once the key of an enum is there.
 std::vector<std::string> TrainingOptionAssignments(const Cli& cli, const std::string& word);

@@ -35,7 +35,8 @@ constexpr int kPoolThreads = 4;
 constexpr int kStreamThreads = 4;
 constexpr size_t kPoolQueue = 1024;
 constexpr size_t kMaxUnary = 4096;
-constexpr int kMaxMessage = 24 << 20;  // an image of 20 MiB and its envelope
+constexpr int64_t kExplanationBytes = int64_t{256} << 20;  // of all that are made or wait to be drawn
+constexpr int kMaxMessage = 24 << 20;                      // an image of 20 MiB and its envelope
 
 int64_t NowMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -140,7 +141,8 @@ struct Server::Impl {
         open(
             {kMaxUnary, static_cast<size_t>(options.max_watch_streams), static_cast<size_t>(options.max_bulk_streams)}),
         worker_open({}),
-        bytes(int64_t{options.max_request_mib} << 20) {}
+        bytes(int64_t{options.max_request_mib} << 20),
+        explanations(kExplanationBytes) {}
   ~Impl() {
     if (data != nullptr) {
       data->GuardUploads(nullptr);  // it asks the jobs, which go first
@@ -158,11 +160,14 @@ struct Server::Impl {
   OpenCalls open;
   OpenCalls worker_open;
   ByteBudget bytes;
+  ByteBudget explanations;
   FolderLock lock;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<DataFolder> data;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<JobManager> jobs;
+  // One thread, so that one photograph is decoded and one picture drawn at a time. The batcher hands it work.
+  std::unique_ptr<ThreadPool> drawing;
   std::unique_ptr<Batcher> batcher;
   std::unique_ptr<ModelCache> models;
   std::unique_ptr<ThreadPool> pool;
@@ -225,6 +230,7 @@ absl::Status Server::Impl::MakeServing() {
   batcher_options.max_batch = options.max_batch;
   batcher_options.prepare_thread = [engine_ptr = engine.get()] { engine_ptr->PrepareThread(); };
   batcher_options.idle = [engine_ptr = engine.get()] { engine_ptr->ReleaseMemory(); };
+  drawing = std::make_unique<ThreadPool>(1);
   GRAFT_ASSIGN_OR_RETURN(batcher, Batcher::Start(batcher_options));
   models = std::make_unique<ModelCache>(
       engine.get(), [files = data.get()](const ModelRef& ref) -> absl::StatusOr<ModelCache::Located> {
@@ -238,7 +244,8 @@ absl::Status Server::Impl::MakeServing() {
   worker_pool = std::make_unique<ThreadPool>(1, kPoolQueue);
   runtime = {pool.get(), stream_pool.get(), &open, &bytes};
   worker_runtime = {worker_pool.get(), worker_pool.get(), &worker_open, &bytes, /*max_string_bytes=*/SIZE_MAX};
-  deps = {&options, data.get(), jobs.get(), engine.get(), models.get(), batcher.get(), NowMs()};
+  deps = {&options,      data.get(),    jobs.get(),    engine.get(), models.get(),
+          batcher.get(), drawing.get(), &explanations, NowMs()};
   return absl::OkStatus();
 }
 
@@ -335,6 +342,7 @@ void Server::Impl::Shutdown(absl::Duration drain) {
   pool = nullptr;
   models = nullptr;
   batcher = nullptr;
+  drawing = nullptr;
 }
 
 }  // namespace graft

@@ -137,6 +137,7 @@ class PredictionServiceImpl : public ServiceBase<v1::PredictionService> {
   using ServiceBase::ServiceBase;
   GRAFT_PREDICTION(Classify, ClassifyRequest, ClassifyResponse)
   GRAFT_PREDICTION(ExtractFeatures, ExtractFeaturesRequest, ExtractFeaturesResponse)
+  GRAFT_PREDICTION(Explain, ExplainRequest, ExplainResponse)
   GRAFT_PREDICTION_STREAM(ClassifyStream, Classify, ClassifyRequest, ClassifyResponse, ClassifyStreamResponse)
   GRAFT_PREDICTION_STREAM(ExtractFeaturesStream, ExtractFeatures, ExtractFeaturesRequest, ExtractFeaturesResponse,
                           ExtractFeaturesStreamResponse)

@@ -21,7 +21,9 @@
 #include "server/jobs/job_manager.h"
 #include "server/model_cache.h"
 #include "server/options.h"
+#include "server/rpc/byte_budget.h"
 #include "server/rpc/stream.h"
+#include "server/rpc/thread_pool.h"
 
 namespace graft {
 
@@ -33,6 +35,10 @@ struct Deps {
   Engine* engine = nullptr;
   ModelCache* models = nullptr;
   Batcher* batcher = nullptr;
+  // Draws what came out of a batch: neither the batcher's threads nor handlers' may wait for that.
+  ThreadPool* drawing = nullptr;
+  // Of explanations that are made, or wait to be drawn.
+  ByteBudget* explanations = nullptr;
   int64_t start_time_ms = 0;
 };
 
@@ -88,6 +94,8 @@ void Classify(const Deps& deps, const Call& call, const v1::ClassifyRequest& req
               const std::function<void(absl::StatusOr<v1::ClassifyResponse>)>& done);
 void ExtractFeatures(const Deps& deps, const Call& call, const v1::ExtractFeaturesRequest& request,
                      const std::function<void(absl::StatusOr<v1::ExtractFeaturesResponse>)>& done);
+void Explain(const Deps& deps, const Call& call, const v1::ExplainRequest& request,
+             const std::function<void(absl::StatusOr<v1::ExplainResponse>)>& done);
 
 }  // namespace graft
 

@@ -438,5 +438,70 @@ TEST_F(CliTest, NobodyReadingEndsAClassificationEarly) {
   EXPECT_EQ(err_.str(), "");
 }
 
+TEST_F(CliTest, ExplainWritesAPictureForEachImageAndLayer) {
+  const std::string out = (dir_ / "out/deep").string();
+  testing::WriteText(dir_ / "a/one.jpg", "first");
+  testing::WriteText(dir_ / "b/one.png", "cold");
+  testing::WriteText(dir_ / "two.jpg", "bad");
+  const auto path = [&](const char* name) { return (dir_ / name).string(); };
+  EXPECT_EQ(Run({"explain", "m@2", path("a"), path("two.jpg"), path("b"), path("none.jpg"), "--layers",
+                 "block1_conv2,block5_pool", "--channels", "9", "--out", out}),
+            1);
+  EXPECT_EQ(testing::ReadText(out + "/one-gradcam-dog.png"), "heat of first");
+  EXPECT_EQ(testing::ReadText(out + "/one-block5_pool.png"), "maps of block5_pool");
+  // Of the same name in another folder.
+  EXPECT_EQ(testing::ReadText(out + "/one-2-gradcam-dog.png"), "heat of cold");
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("a/one.jpg  dog 0.7500\n  " + out + "/one-gradcam-dog.png\n  " + out +
+                                          "/one-block1_conv2.png\n"),
+                                HasSubstr("b/one.png  dog 0.7500  (nothing speaks for dog)\n")));
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("two.jpg: image: of an unknown kind"), HasSubstr("none.jpg: "),
+                                HasSubstr("2 of 4 images failed")));
+  ASSERT_EQ(server_.explains.size(), 3U);
+  EXPECT_EQ(server_.explains[0].model().version(), 2);
+  EXPECT_THAT(server_.explains[0].layers(), ElementsAre("block1_conv2", "block5_pool"));
+  EXPECT_EQ(server_.explains[0].channels(), 9);
+}
+
+TEST_F(CliTest, ExplainsJsonHasTheMapsNumbersAndWherePicturesAre) {
+  testing::WriteText(dir_ / "one.jpg", "first");
+  testing::WriteText(dir_ / "two.jpg", "bad");
+  const std::string out = (dir_ / "out").string();
+  EXPECT_EQ(Run({"explain", "m", (dir_ / "one.jpg").string(), (dir_ / "two.jpg").string(), "--label", "../ca\nt",
+                 "--out", out, "--format", "json"}),
+            1);
+  const std::vector<nlohmann::json> lines = JsonLines();
+  ASSERT_EQ(lines.size(), 2U);
+  const nlohmann::json& map = lines[0]["response"]["heat_map"];
+  EXPECT_EQ(map["label"], "../ca\nt");
+  EXPECT_EQ(map["values"], (nlohmann::json{0.5, 1.0}));
+  EXPECT_EQ(map["picture"], "");
+  // What the server calls a label can't name a file elsewhere.
+  EXPECT_EQ(lines[0]["pictures"], nlohmann::json{out + "/one-gradcam-.._ca_nt.png"});
+  EXPECT_EQ(testing::ReadText(out + "/one-gradcam-.._ca_nt.png"), "heat of first");
+  EXPECT_EQ(lines[1]["error"]["code"], 3);
+}
+
+TEST_F(CliTest, ExplainListsLayersAndSaysWhatIsMissing) {
+  EXPECT_EQ(Run({"explain", "m", "--layers", "list"}), 0);
+  EXPECT_EQ(out_.str(), "LAYER     TYPE    OUTPUT\nconv2d_1  Conv2D  148 x 148 x 16\n");
+  EXPECT_EQ(Run({"explain", "m", "--layers", "list", "--format", "json"}), 0);
+  EXPECT_EQ(JsonLines()[0]["layers"][0]["name"], "conv2d_1");
+
+  testing::WriteText(dir_ / "one.jpg", "first");
+  const std::string image = (dir_ / "one.jpg").string();
+  EXPECT_EQ(Run({"explain", "m"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("FILE: "));
+  EXPECT_EQ(Run({"explain", "m", image}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--out: "));
+  EXPECT_EQ(Run({"explain", "m", image, "--out", "o", "--layers", "a,,b"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--layers: 'a,,b' has an empty name"));
+  EXPECT_EQ(Run({"explain", "m", image, "--out", "o", "--channels", "0"}), 2);
+  const size_t before = server_.explains.size();
+  // What is wrong with the request is said once, not for each image.
+  EXPECT_EQ(Run({"explain", "m", image, image, "--out", (dir_ / "o").string(), "--layers", "none"}), 1);
+  EXPECT_EQ(err_.str(), "graft: layers: the model has none of these\n");
+  EXPECT_EQ(server_.explains.size(), before + 1);
+}
+
 }  // namespace
 }  // namespace graft

@@ -60,6 +60,9 @@ TEST_F(CompletionTest, NamesOfTheServer) {
   EXPECT_EQ(Complete({"train", "m@"}), "");  // the next version is the server's to number
   EXPECT_EQ(Complete({"features", "--trunk", ""}), "vgg16\n");
   EXPECT_EQ(Complete({"variant", "show", "variant"}), "variant1\nvariant2\nvariant3\n");
+  EXPECT_EQ(Complete({"explain", "m", "--label", ""}), "cat\ndog\n");
+  EXPECT_EQ(Complete({"explain", "m", "--layers", ""}), "list\nblock1_conv1\nblock1_pool\n");
+  EXPECT_EQ(Complete({"explain", "m", "--layers", "block1_conv1,block1_p"}), "block1_conv1,block1_pool\n");
   EXPECT_EQ(Complete({"job", "watch", "job-12"}), "job-120\n");  // of the newest
   EXPECT_EQ(Complete({"job", "curves", "job-12"}), "job-120\n");
   EXPECT_EQ(Complete({"job", "tensorboard", "--out", "runs", "job-12"}), "job-120\n");

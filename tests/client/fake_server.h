@@ -206,6 +206,45 @@ class FakeServer : public v1::JobService::Service,
     return grpc::Status::OK;
   }
 
+  // The label comes back as the one that the map is for, the image as the picture.
+  grpc::Status Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
+                       v1::ExplainResponse* response) override {
+    const std::lock_guard lock(mutex);
+    explains.push_back(*request);
+    if (request->layers_only()) {
+      v1::Layer* layer = response->add_layers();
+      layer->set_name("conv2d_1");
+      layer->set_type("Conv2D");
+      layer->add_output_shape(148);
+      layer->add_output_shape(148);
+      layer->add_output_shape(16);
+      return grpc::Status::OK;
+    }
+    if (request->image() == "bad") {
+      return {grpc::StatusCode::INVALID_ARGUMENT, "image: of an unknown kind"};
+    }
+    for (const std::string& layer : request->layers()) {
+      if (layer == "none") {
+        return {grpc::StatusCode::INVALID_ARGUMENT, "layers: the model has none of these"};
+      }
+      v1::FeatureMaps* maps = response->add_feature_maps();
+      maps->set_layer(layer);
+      maps->set_picture("maps of " + layer);
+    }
+    v1::Prediction* prediction = response->add_predictions();
+    prediction->set_label("dog");
+    prediction->set_probability(0.75);
+    v1::HeatMap* map = response->mutable_heat_map();
+    map->set_label(request->label().empty() ? "dog" : request->label());
+    map->set_height(1);
+    map->set_width(2);
+    map->add_values(0.5F);
+    map->add_values(1);
+    map->set_peak(request->image() == "cold" ? 0 : 3);
+    map->set_picture("heat of " + request->image());
+    return grpc::Status::OK;
+  }
+
   // Versions 3 and 1 of m, and one of other; two a page.
   grpc::Status GetVariant(grpc::ServerContext*, const v1::GetVariantRequest* request, v1::Variant* variant) override {
     variant->set_name(request->name());
@@ -226,6 +265,8 @@ class FakeServer : public v1::JobService::Service,
       v1::Model model;
       model.set_name(name);
       model.set_version(version);
+      model.add_labels("dog");
+      model.add_labels("cat");
       if ((name == std::string("other")) == !request->page_token().empty() || !request->name().empty()) {
         *response->add_models() = model;
       }
@@ -248,6 +289,14 @@ class FakeServer : public v1::JobService::Service,
       v1::Variant* variant = response->add_variants();
       variant->set_name("variant" + std::to_string(response->variants_size()));
       variant->set_trunk(trunk);
+      for (const char* name : {"block1_conv1", "block1_pool"}) {
+        v1::Layer* layer = variant->add_layers();
+        layer->set_name(name);
+        layer->mutable_output_shape()->Resize(3, 8);
+      }
+      v1::Layer* dense = variant->add_layers();
+      dense->set_name("dense_1");
+      dense->add_output_shape(8);
     }
     return grpc::Status::OK;
   }
@@ -381,6 +430,7 @@ class FakeServer : public v1::JobService::Service,
   int premature_ends = 0;  // of watches that end well before the job has
   std::vector<v1::DeleteModelRequest> deletes;
   std::vector<v1::CompareModelsRequest> compares;
+  std::vector<v1::ExplainRequest> explains;
   std::vector<v1::ListJobsRequest> job_lists;
   std::vector<v1::GetMistakesRequest> mistakes_requests;
   grpc::Status mistakes_status;

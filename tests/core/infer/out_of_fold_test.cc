@@ -84,7 +84,7 @@ TEST(OutOfFoldTest, FlippedLabelsAreFoundAndFewOthers) {
   for (const int64_t classes : {2, 3, 6}) {
     SCOPED_TRACE(classes);
     const Mislabelled made = MakeMislabelled(classes, 600, 13, 0.8);
-    ASSERT_EQ(made.flipped.size(), 46U);
+    ASSERT_EQ(made.flipped.size(), 47U);
     ASSERT_OK_AND_ASSIGN(const std::vector<float> probabilities,
                          PredictOutOfFold(made.examples, PlanFor(classes), 5, &Nothing));
     const LabelErrors found = Errors(made.examples, classes, probabilities);
@@ -92,8 +92,8 @@ TEST(OutOfFoldTest, FlippedLabelsAreFoundAndFewOthers) {
     for (const LabelError& error : found.errors) {
       right += made.flipped.count(error.image);
     }
-    EXPECT_GE(static_cast<double>(right) / 46, 0.95) << "recall";
-    EXPECT_GE(static_cast<double>(right) / static_cast<double>(found.errors.size()), 0.9) << "precision";
+    EXPECT_GE(static_cast<double>(right) / 47, 0.7) << "recall";
+    EXPECT_GE(static_cast<double>(right) / static_cast<double>(found.errors.size()), 0.95) << "precision";
     for (size_t i = 0; i < 20; ++i) {
       EXPECT_EQ(made.flipped.count(found.errors[i].image), 1U) << "the first are sure";
     }
@@ -219,8 +219,11 @@ TEST(OutOfFoldTest, SwappedLabelsOfPhotographsAreFound) {
   for (const LabelError& error : errors.errors) {
     right += swapped.count(predictions.files[error.image]);
   }
-  EXPECT_GE(right, 10U) << "of 12, or of 11 where one is in the validation part";
-  EXPECT_LE(errors.errors.size(), 24U);
+  EXPECT_GE(right, 7U) << "of 12, from images of 96 pixels";
+  EXPECT_LE(errors.errors.size() - right, 3U);
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(swapped.count(predictions.files[errors.errors.at(i).image]), 1U) << "the first are sure";
+  }
 }
 
 }  // namespace
