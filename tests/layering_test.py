@@ -20,7 +20,7 @@ RULES = {
     "core/trunks": (["core/base", "core/data", "core/model", "core/nn", "core/trunks"], f"{PROTO}|opencv2/|cairo"),
     "core/train": (["core/base", "core/data", "core/model", "core/nn", "core/trunks", "core/train"], f"{PROTO}|opencv2/|cairo"),
     "core/heads": (
-        ["core/base", "core/data", "core/model", "core/nn", "core/trunks", "core/train", "core/heads"],
+        ["core/base", "core/data", "core/eval", "core/model", "core/nn", "core/trunks", "core/train", "core/heads"],
         f"{PROTO}|opencv2/|cairo",
     ),
     "core/infer": (

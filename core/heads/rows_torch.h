@@ -28,8 +28,8 @@ struct TrainingRows {
   size_t images = 0;            // N, or half of it where each image's mirror image comes in the second half
 };
 
-// The whole training part in memory, with its mirror images where there are any. INVALID_ARGUMENT: it needs more than kMaxTrainingBytes; FAILED_PRECONDITION: it is
-// empty.
+// The whole training part in memory, with its mirror images where there are any. INVALID_ARGUMENT: it needs more than
+// kMaxTrainingBytes; FAILED_PRECONDITION: it is empty.
 absl::StatusOr<TrainingRows> GatherTrainingRows(const Examples& examples, const HeadPlan& plan,
                                                 const ProgressFn& progress);
 
