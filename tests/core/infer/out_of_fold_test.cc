@@ -220,7 +220,7 @@ TEST(OutOfFoldTest, SwappedLabelsOfPhotographsAreFound) {
     right += swapped.count(predictions.files[error.image]);
   }
   EXPECT_GE(right, 7U) << "of 12, from images of 96 pixels";
-  EXPECT_LE(errors.errors.size() - right, 3U);
+  EXPECT_LE(errors.errors.size() - right, 6U);
   for (size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(swapped.count(predictions.files[errors.errors.at(i).image]), 1U) << "the first are sure";
   }
