@@ -68,10 +68,10 @@ def check(server, folder):
         report = evaluation["report"]
         lines = server.run("--format", "json", "classify", variant, "--top", 10, *files).splitlines()
         answers = [json.loads(line)["response"] for line in lines]
-        probabilities = np.array([[next(l["probability"] for l in answer["labels"] if l["label"] == label) for label in report["labels"]]
+        probabilities = np.array([[next(l["probability"] for l in answer["predictions"] if l["label"] == label) for label in report["labels"]]
                                   for answer in answers], dtype=np.float64)
         assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-        check_report(report, truth, probabilities / probabilities.sum(axis=1, keepdims=True), [answer["labels"][0]["label"] for answer in answers])
+        check_report(report, truth, probabilities / probabilities.sum(axis=1, keepdims=True), [answer["predictions"][0]["label"] for answer in answers])
         assert report["accuracy"] >= least, (variant, report["accuracy"])
         print(f"{variant}: accuracy {report['accuracy']:.3f} of {report['images']} images, each figure as scikit-learn's")
 
