@@ -35,7 +35,7 @@ struct TrainOutcome {
   int kept_epoch = 0;                 // the one in history whose weights were kept
   std::string trunk_fingerprint;
   double temperature = 1;  // with options.temperature_scaling; see ScaleByTemperature
-  double seconds = 0;  // of fitting, validation included
+  double seconds = 0;      // of fitting, validation included
 };
 
 // With options.head_epochs the head is trained alone first, on the trunk's features; its epochs come first in the
