@@ -105,7 +105,7 @@ class LinearSvmHead : public Head {
       for (size_t i = 0; i < fold_of.size(); ++i) {
         scores.push_back(of_output[alone ? kAll : fold_of[i]]->Of(matrix.row(static_cast<int64_t>(i))));
       }
-      const Calibration curve = FitCalibration(scores, positive);
+      const PlattCurve curve = FitCalibration(scores, positive);
       const LinearScore& machine = *of_output[kAll];
       std::copy(machine.weights.begin(), machine.weights.end(), weights[output].data_ptr<float>());
       bias[output] = machine.bias;

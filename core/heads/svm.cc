@@ -139,12 +139,12 @@ absl::StatusOr<LinearScore> FitLinearSvm(const RowMatrix& rows, const std::vecto
   return score;
 }
 
-double Calibration::Of(double score) const {
+double PlattCurve::Of(double score) const {
   const double exponent = slope * score + offset;
   return exponent >= 0 ? std::exp(-exponent) / (1 + std::exp(-exponent)) : 1 / (1 + std::exp(exponent));
 }
 
-Calibration FitCalibration(absl::Span<const double> scores, const std::vector<bool>& positive) {
+PlattCurve FitCalibration(absl::Span<const double> scores, const std::vector<bool>& positive) {
   constexpr int kMaxSteps = 100;
   constexpr double kRidge = 1e-12;     // keeps the Hessian positive
   constexpr double kShortest = 1e-10;  // step
@@ -154,7 +154,7 @@ Calibration FitCalibration(absl::Span<const double> scores, const std::vector<bo
   const double yes_target = (yes + 1) / (yes + 2);
   const double no_target = 1 / (no + 2);
   const auto target = [&](size_t i) { return positive[i] ? yes_target : no_target; };
-  const auto loss = [&](const Calibration& at) {
+  const auto loss = [&](const PlattCurve& at) {
     double sum = 0;
     for (size_t i = 0; i < scores.size(); ++i) {
       const double exponent = at.slope * scores[i] + at.offset;
@@ -163,7 +163,7 @@ Calibration FitCalibration(absl::Span<const double> scores, const std::vector<bo
     }
     return sum;
   };
-  Calibration at = {0, std::log((no + 1) / (yes + 1))};
+  PlattCurve at = {0, std::log((no + 1) / (yes + 1))};
   double current = loss(at);
   for (int step = 0; step < kMaxSteps; ++step) {
     double h11 = kRidge;
@@ -189,7 +189,7 @@ Calibration FitCalibration(absl::Span<const double> scores, const std::vector<bo
     const double slope = g1 * d1 + g2 * d2;
     double length = 1;
     for (; length >= kShortest; length /= 2) {
-      const Calibration next = {at.slope + length * d1, at.offset + length * d2};
+      const PlattCurve next = {at.slope + length * d1, at.offset + length * d2};
       const double found = loss(next);
       if (found < current + 1e-4 * length * slope) {
         at = next;

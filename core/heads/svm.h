@@ -43,7 +43,7 @@ absl::StatusOr<LinearScore> FitLinearSvm(const RowMatrix& rows, const std::vecto
                                          const std::function<absl::Status()>& check);
 
 // The probability of a class at a score: 1 / (1 + exp(slope * score + offset)).
-struct Calibration {
+struct PlattCurve {
   double slope = 0;
   double offset = 0;
 
@@ -52,7 +52,7 @@ struct Calibration {
 
 // Platt's scaling, by Newton's method with backtracking (Lin, Lin and Weng, 2007,
 // https://doi.org/10.1007/s10994-007-5018-6). Where no row or every row is of the class, all probabilities are alike.
-Calibration FitCalibration(absl::Span<const double> scores, const std::vector<bool>& positive);
+PlattCurve FitCalibration(absl::Span<const double> scores, const std::vector<bool>& positive);
 
 // Deals the rows of each class to `folds` in turn, in an order that the seed draws: a fold for each row.
 std::vector<int> StratifiedFolds(absl::Span<const int64_t> labels, int folds, uint64_t seed);

@@ -84,7 +84,7 @@ TEST_F(GoldenSvmTest, CalibratedProbabilitiesAreScikitLearns) {
     for (int64_t row = 0; row < kRows; ++row) {
       own.push_back(scores[static_cast<size_t>(row * kClasses + label)]);
     }
-    const Calibration curve = FitCalibration(own, Positive(label));
+    const PlattCurve curve = FitCalibration(own, Positive(label));
     EXPECT_LT(curve.slope, 0);
     for (int64_t row = 0; row < kRows; ++row) {
       EXPECT_NEAR(curve.Of(own[static_cast<size_t>(row)]), probabilities[static_cast<size_t>(row * kClasses + label)],
@@ -146,14 +146,14 @@ TEST(SvmTest, WithoutTheClassAllIsAgainstIt) {
   for (size_t i = 0; i < rows.size(); ++i) {
     EXPECT_LT(found.Of(&rows[i]), -0.5);
   }
-  const Calibration curve = FitCalibration({-1, -1.1, -0.9, -1}, std::vector<bool>(4));
+  const PlattCurve curve = FitCalibration({-1, -1.1, -0.9, -1}, std::vector<bool>(4));
   EXPECT_NEAR(curve.Of(-1), 1.0 / 6, 0.01);
   ASSERT_OK_AND_ASSIGN(const LinearScore none, FitLinearSvm({rows.data(), 1}, std::vector<bool>(4), {}, 10, 1, &Go));
   EXPECT_EQ(none.Of(rows.data()), 0);
 }
 
 TEST(CalibrationTest, ProbabilitiesAreFiniteAtAnyScore) {
-  const Calibration curve = {-3, 0.5};
+  const PlattCurve curve = {-3, 0.5};
   EXPECT_EQ(curve.Of(1e9), 1);
   EXPECT_EQ(curve.Of(-1e9), 0);
   // Scores of a machine on features that aren't scaled, all on the right side.
@@ -163,7 +163,7 @@ TEST(CalibrationTest, ProbabilitiesAreFiniteAtAnyScore) {
     positive.push_back(i % 2 == 0);
     scores.push_back((positive.back() ? 1e4 : -1e4) + i);
   }
-  const Calibration far = FitCalibration(scores, positive);
+  const PlattCurve far = FitCalibration(scores, positive);
   EXPECT_TRUE(std::isfinite(far.slope) && std::isfinite(far.offset));
   EXPECT_GT(far.Of(1e4), 0.9);
   EXPECT_LT(far.Of(-1e4), 0.1);
