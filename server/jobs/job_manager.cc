@@ -1,6 +1,8 @@
 #include "server/jobs/job_manager.h"
 
 #include <algorithm>
+#include <optional>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -405,7 +407,34 @@ bool JobManager::StoppedMeanwhile(const JobRecord& record) {
   return true;
 }
 
+void JobManager::LookAfterQuietWorkers() {
+  std::vector<std::tuple<int64_t, std::string, int>> quiet;
+  absl::Duration now;
+  {
+    const MutexLock lock(&mutex_);
+    now = options_.steady();
+    // Some time before it matters, so that there is a figure to compare with.
+    for (const int64_t number : scheduler_.Quiet(now, options_.worker_timeout / 2)) {
+      const JobRecord& record = scheduler_.Find(number)->record;
+      quiet.emplace_back(number, record.id(), record.attempt);
+    }
+  }
+  for (const auto& [number, id, attempt] : quiet) {
+    const std::optional<absl::Duration> used = executor_->ProcessorTime(id, attempt);
+    const MutexLock lock(&mutex_);
+    ActiveJob* const job = scheduler_.Find(number);
+    if (!used.has_value() || job == nullptr || job->record.attempt != attempt) {
+      continue;
+    }
+    if (job->processor_time.has_value() && *used > *job->processor_time) {
+      job->computed = now;
+    }
+    job->processor_time = used;
+  }
+}
+
 void JobManager::Tick() {
+  LookAfterQuietWorkers();
   std::vector<std::pair<std::string, int>> to_stop;
   std::vector<int64_t> owing;
   std::vector<int64_t> to_publish;
@@ -417,7 +446,7 @@ void JobManager::Tick() {
       scheduler_.Forgive(now);
     }
     last_tick_ = now;
-    for (const int64_t number : scheduler_.Quiet(now, options_.worker_timeout)) {
+    for (const int64_t number : scheduler_.Unresponsive(now, options_.worker_timeout, options_.busy_worker_timeout)) {
       ActiveJob& job = *scheduler_.Find(number);
       if (job.lost) {
         // It was told to end a whole period ago, and not even that was heard of: its job goes on without it.

@@ -49,6 +49,8 @@ struct JobManagerOptions {
   int max_losses = 3;
   // A worker that isn't heard of for this long is ended and its job started again.
   absl::Duration worker_timeout = absl::Seconds(60);
+  // Unless it is seen to compute, for it may be starved by what else the machine does. Then it has so long.
+  absl::Duration busy_worker_timeout = absl::Minutes(15);
   // How often owed work is tried again and workers are looked after.
   absl::Duration tick = absl::Seconds(1);
   // Submit refuses while the data folder has less.
@@ -180,6 +182,8 @@ class JobManager {
   // Whether Shutdown came while the job's worker was being started, and so can't have stopped it; queues the job again.
   bool StoppedMeanwhile(const JobRecord& record) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Looks whether workers that aren't heard of compute.
+  void LookAfterQuietWorkers() ABSL_LOCKS_EXCLUDED(mutex_);
   void PublishNow(int64_t number) ABSL_LOCKS_EXCLUDED(writing_, mutex_);
   void RunTicks();
 

@@ -29,6 +29,10 @@ struct WorkerEnd {
 struct ActiveJob {
   JobRecord record;      // as the log has it
   absl::Duration heard;  // when its worker was last heard of
+  // Of a worker that hasn't been heard of for a while: what it had used when it was last looked at, and when it was
+  // last seen to have used more.
+  std::optional<absl::Duration> processor_time;
+  absl::Duration computed = -absl::InfiniteDuration();
   // The worker was told to end because it wasn't heard of.
   bool lost = false;
   // What the log has yet to take: it failed, or is about to.
@@ -92,6 +96,8 @@ class Scheduler {
   void Forgive(absl::Duration now);
   // Running jobs whose worker hasn't been heard of for longer than `timeout`.
   std::vector<int64_t> Quiet(absl::Duration now, absl::Duration timeout) const;
+  // Those of them that weren't seen to compute for as long either, or were, but for longer than `busy_timeout`.
+  std::vector<int64_t> Unresponsive(absl::Duration now, absl::Duration timeout, absl::Duration busy_timeout) const;
 
  private:
   std::map<int64_t, ActiveJob> jobs_;

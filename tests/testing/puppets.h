@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -44,6 +45,17 @@ class PuppetExecutor : public Executor {
     stops_.emplace_back(job_id, attempt);
   }
 
+  std::optional<absl::Duration> ProcessorTime(const std::string& job_id, int attempt) override {
+    const std::lock_guard lock(mutex_);
+    const auto it = processor_times_.find({job_id, attempt});
+    return it == processor_times_.end() ? std::nullopt : std::optional(it->second);
+  }
+
+  // The worker of this attempt is seen to compute.
+  void Compute(const std::string& job_id, int attempt, absl::Duration time) {
+    const std::lock_guard lock(mutex_);
+    processor_times_[{job_id, attempt}] += time;
+  }
   // The worker of this attempt ends.
   void Exit(const std::string& job_id, int attempt, const absl::Status& status) {
     OnExit on_exit;
@@ -83,6 +95,7 @@ class PuppetExecutor : public Executor {
   std::vector<WorkerLaunch> adopted_;
   std::set<std::pair<std::string, int>> alive_;
   std::vector<std::pair<std::string, int>> stops_;
+  std::map<std::pair<std::string, int>, absl::Duration> processor_times_;
   std::map<std::pair<std::string, int>, OnExit> exits_;
 };
 

@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "jobs/run.h"
 
 namespace graft {
@@ -35,6 +37,9 @@ class Executor {
   virtual absl::Status Adopt(const WorkerLaunch& launch, OnExit on_exit) = 0;
   // Asks the worker to end; it is killed when it hasn't after a grace period. Nothing when it isn't there.
   virtual void Stop(const std::string& job_id, int attempt) = 0;
+  // Processor time that the worker has used so far, which tells one that is starved from one that hangs. Nullopt: it
+  // isn't there, or this executor can't tell.
+  virtual std::optional<absl::Duration> ProcessorTime(const std::string& job_id, int attempt) = 0;
 };
 
 }  // namespace graft

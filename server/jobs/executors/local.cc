@@ -122,9 +122,15 @@ std::string ReadProc(const std::string& path) {
   return text;
 }
 
-// What tells a process from every other that has had or will have its number: when it started, since which boot, and
-// its name. Nullopt: it isn't there, or is a zombie.
-std::optional<nlohmann::json> Identity(pid_t pid) {
+// Of /proc/PID/stat.
+struct ProcessState {
+  std::string name;
+  std::string start_time;  // in ticks since the boot
+  absl::Duration processor_time;
+};
+
+// Nullopt: it isn't there, or is a zombie.
+std::optional<ProcessState> ReadState(pid_t pid) {
   // "12 (graft-worker) S 1 ...": the name may hold spaces and brackets, so the last bracket ends it.
   const std::string stat = ReadProc(absl::StrCat("/proc/", pid, "/stat"));
   const size_t open_bracket = stat.find('(');
@@ -133,14 +139,35 @@ std::optional<nlohmann::json> Identity(pid_t pid) {
     return std::nullopt;
   }
   const std::vector<std::string> fields = absl::StrSplit(stat.substr(close_bracket + 1), ' ', absl::SkipEmpty());
-  constexpr size_t kState = 0;       // the third field of proc(5)
-  constexpr size_t kStartTime = 19;  // the 22nd
+  constexpr size_t kState = 0;        // the third field of proc(5)
+  constexpr size_t kUserTime = 11;    // the 14th
+  constexpr size_t kSystemTime = 12;  // the 15th
+  constexpr size_t kStartTime = 19;   // the 22nd
   if (fields.size() <= kStartTime || fields[kState] == "Z" || fields[kState] == "X") {
     return std::nullopt;
   }
+  int64_t user = 0;
+  int64_t system = 0;
+  if (!absl::SimpleAtoi(fields[kUserTime], &user) || !absl::SimpleAtoi(fields[kSystemTime], &system)) {
+    return std::nullopt;
+  }
+  ProcessState state;
+  state.name = Printable(stat.substr(open_bracket + 1, close_bracket - open_bracket - 1));
+  state.start_time = fields[kStartTime];
+  state.processor_time = absl::Seconds(static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK)));
+  return state;
+}
+
+// What tells a process from every other that has had or will have its number: when it started, since which boot, and
+// its name. Nullopt: it isn't there, or is a zombie.
+std::optional<nlohmann::json> Identity(pid_t pid) {
+  const std::optional<ProcessState> state = ReadState(pid);
+  if (!state.has_value()) {
+    return std::nullopt;
+  }
   return nlohmann::json{{"pid", pid},
-                        {"name", Printable(stat.substr(open_bracket + 1, close_bracket - open_bracket - 1))},
-                        {"start_time", fields[kStartTime]},
+                        {"name", state->name},
+                        {"start_time", state->start_time},
                         {"boot", std::string(absl::StripAsciiWhitespace(ReadProc("/proc/sys/kernel/random/boot_id")))}};
 }
 
@@ -249,6 +276,17 @@ void LocalExecutor::Stop(const std::string& job_id, int attempt) {
     it->second.kill_time = Clock::now() + absl::ToChronoNanoseconds(options_.grace);
     Signal(it->second.pid, it->second.pidfd, SIGTERM);
   }
+}
+
+std::optional<absl::Duration> LocalExecutor::ProcessorTime(const std::string& job_id, int attempt) {
+  // Under the lock, so that the process isn't reaped and its number given out again meanwhile.
+  const MutexLock lock(&mutex_);
+  const auto it = workers_.find({job_id, attempt});
+  if (it == workers_.end()) {
+    return std::nullopt;
+  }
+  const std::optional<ProcessState> state = ReadState(it->second.pid);
+  return state.has_value() ? std::optional(state->processor_time) : std::nullopt;
 }
 
 void LocalExecutor::Watch(const Key& key, const Worker& worker, const fs::path& log, OnExit on_exit) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -45,6 +46,7 @@ class LocalExecutor : public Executor {
   // number that was given out again is never taken for the worker.
   absl::Status Adopt(const WorkerLaunch& launch, OnExit on_exit) override;
   void Stop(const std::string& job_id, int attempt) override;
+  std::optional<absl::Duration> ProcessorTime(const std::string& job_id, int attempt) override;
 
  private:
   using Key = std::pair<std::string, int>;

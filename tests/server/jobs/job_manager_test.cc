@@ -754,6 +754,40 @@ TEST_F(JobManagerTest, AQuietWorkerThatCannotBeEndedDoesNotKeepItsJob) {
   EXPECT_EQ(State(job.id()), JobState::kRunning);
 }
 
+// Three jobs failed so on a machine with ten compilers at work.
+TEST_F(JobManagerTest, AWorkerThatIsStarvedIsNotTakenForLost) {
+  const JobRecord job = Submit(Train("a"));
+  for (int i = 0; i < 14; ++i) {
+    executor_->Compute(job.id(), 1, absl::Milliseconds(10));
+    Pass(59);
+  }
+  EXPECT_THAT(executor_->stops(), IsEmpty());
+  EXPECT_FALSE(Report(job.id(), 1, 1, {Epoch(1)})->stop());
+  // From then on it hangs.
+  Pass(60);
+  EXPECT_THAT(executor_->stops(), IsEmpty());
+  Pass(2);
+  EXPECT_THAT(executor_->stops(), ElementsAre(std::pair<std::string, int>(job.id(), 1)));
+}
+
+TEST_F(JobManagerTest, AWorkerThatComputesWithoutAWordIsEndedInTheEnd) {
+  const JobRecord job = Submit(Train("a"));
+  for (int i = 0; i < 15 * 60; ++i) {
+    executor_->Compute(job.id(), 1, absl::Seconds(1));
+    Pass(1);
+  }
+  EXPECT_THAT(executor_->stops(), IsEmpty());
+  executor_->Compute(job.id(), 1, absl::Seconds(1));
+  Pass(1);
+  EXPECT_THAT(executor_->stops(), ElementsAre(std::pair<std::string, int>(job.id(), 1)));
+  // It was told to end, so that computing helps it no more.
+  for (int i = 0; i < 61; ++i) {
+    executor_->Compute(job.id(), 1, absl::Seconds(1));
+    Pass(1);
+  }
+  EXPECT_EQ(Get(job.id()).attempt, 2);
+}
+
 // Finding 19: a server that was stopped for a while took its own silence for its workers'.
 TEST_F(JobManagerTest, TheServersOwnStandstillIsNoWorkersFault) {
   const JobRecord job = Submit(Train("a"));

@@ -101,6 +101,10 @@ TEST(SchedulerTest, OnlyRunningJobsAreQuiet) {
   }
   scheduler.Find(3)->ended = WorkerEnd{};
   EXPECT_THAT(scheduler.Quiet(absl::Seconds(70), absl::Seconds(60)), ElementsAre(1));
+  EXPECT_THAT(scheduler.Unresponsive(absl::Seconds(70), absl::Seconds(60), absl::Seconds(90)), ElementsAre(1));
+  scheduler.Find(1)->computed = absl::Seconds(40);
+  EXPECT_THAT(scheduler.Unresponsive(absl::Seconds(70), absl::Seconds(60), absl::Seconds(90)), ElementsAre());
+  EXPECT_THAT(scheduler.Unresponsive(absl::Seconds(91), absl::Seconds(60), absl::Seconds(90)), ElementsAre(1));
   scheduler.Forgive(absl::Seconds(70));
   EXPECT_THAT(scheduler.Quiet(absl::Seconds(130), absl::Seconds(60)), ElementsAre());
 }

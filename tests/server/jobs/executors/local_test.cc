@@ -97,6 +97,20 @@ TEST_F(LocalExecutorTest, AFailureIsToldWithTheLastWords) {
                        AllOf(HasSubstr("status 3"), HasSubstr("the last words"), Not(HasSubstr("first")))));
 }
 
+TEST_F(LocalExecutorTest, AWorkersProcessorTimeGrowsWhileItComputes) {
+  LocalExecutor executor(Options("while true; do :; done"));
+  EXPECT_EQ(executor.ProcessorTime("job-1", 2), std::nullopt);
+  ASSERT_THAT(executor.Start(launch_, Tell()), IsOk());
+  const std::optional<absl::Duration> first = executor.ProcessorTime("job-1", 2);
+  ASSERT_TRUE(first.has_value());
+  while (executor.ProcessorTime("job-1", 2) < *first + absl::Milliseconds(20)) {
+    std::this_thread::yield();
+  }
+  executor.Stop("job-1", 2);
+  EXPECT_THAT(AwaitExit(), StatusIs(absl::StatusCode::kAborted, HasSubstr("signal 15")));
+  EXPECT_EQ(executor.ProcessorTime("job-1", 2), std::nullopt);
+}
+
 TEST_F(LocalExecutorTest, AWorkerThatIsKilledIsToldByItsSignal) {
   LocalExecutor executor(Options("kill -9 $$"));
   ASSERT_THAT(executor.Start(launch_, Tell()), IsOk());
