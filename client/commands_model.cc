@@ -491,18 +491,18 @@ void AddModelCommands(CommandLine& line) {
   report->add_option("--out", reported->out, "A folder")->required();
 
   const auto [mistakes, found] =
-      line.AddCommand(group, "mistakes", "Find training images whose labels are probably wrong",
+      line.AddCommand(group, "mistakes", "Find training images whose labels are suspect",
                       "  graft model mistakes pets\n  graft model mistakes pets@2 --limit 100 --out mistakes.png\n"
                       "  graft model mistakes pets --again --folds 10",
                       ModelMistakes);
   line.Complete(mistakes->add_option("MODEL", found->model, kModelHelp)->required(), ModelRefs);
   mistakes->add_option("--out", found->out, "Also write a contact sheet of the first 50 to this file (PNG)");
-  mistakes->add_option("--limit", found->limit, "Show this many, the most probable first")
+  mistakes->add_option("--limit", found->limit, "Show this many, the most suspect first")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   mistakes->add_flag("--again", found->again, "Look again, though they were looked for before");
   mistakes->add_option("--folds", found->folds, "Parts that images are dealt to, each judged by the others; else 5");
-  mistakes->add_option("--seed", found->seed, "Which image is in which part; else 42");
+  mistakes->add_option("--seed", found->seed, "Which image is in which part; else 42")->check(CLI::NonNegativeNumber);
   mistakes->add_flag("--no-wait", found->no_wait, "Only queue it");
 }
 

@@ -175,7 +175,7 @@ void AddEvaluation(Page& page, const Evaluation& evaluation, const std::map<std:
 }
 
 void AddMistakes(Page& page, const LabelMistakes& mistakes, const std::map<std::string, std::string>& pictures) {
-  page.Heading(2, absl::StrCat("Labels of ", mistakes.dataset, " that are probably wrong"));
+  page.Heading(2, absl::StrCat("Labels of ", mistakes.dataset, " that are suspect"));
   page.Add("<div class=\"cards\">\n");
   page.Card(Thousands(mistakes.suspected),
             absl::StrCat("suspected, of ", Thousands(mistakes.images), " training images"));
@@ -188,7 +188,7 @@ void AddMistakes(Page& page, const LabelMistakes& mistakes, const std::map<std::
     return;
   }
   page.Add("<div class=\"pictures\">\n");
-  page.Picture(picture->second, "The most probable label errors", true);
+  page.Picture(picture->second, "The most suspect labels", true);
   page.Add("</div>\n<details><summary>Images</summary>\n");
   page.BeginTable({Words("Image"), Words("Label"), Number("Probability"), Words("Suggested"), Number("Probability")});
   for (const LabelMistake& mistake : mistakes.mistakes) {

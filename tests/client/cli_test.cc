@@ -43,6 +43,10 @@ TEST_F(CliTest, ExitStatusesTellFailureFromUsage) {
   EXPECT_EQ(Run({"dataset", "create", "d", "--from", ".", "--train", "5", "--validation", "0.5"}), 2);
   EXPECT_EQ(Run({"--help"}), 0);
   EXPECT_EQ(Run({"features", "--out", "x", "f"}), 2);
+  // Not 2^64 - 1.
+  EXPECT_EQ(Run({"model", "mistakes", "m", "--seed", "-1"}), 2);
+  EXPECT_EQ(Run({"dataset", "create", "d", "--from", ".", "--seed", "-1"}), 2);
+  EXPECT_EQ(Run({"dataset", "preview", "d", "--seed", "-1", "--out", "p.png"}), 2);
   server_.end_state = v1::JOB_STATE_FAILED;
   EXPECT_EQ(Run({"job", "watch", "job-1"}), 1);
   EXPECT_EQ(Run({"dataset", "delete", "d"}), 1);  // this server has no such call

@@ -209,7 +209,7 @@ TEST_F(JudgingHandlersTest, MistakesAreSentWithTheirPictureAndShownInTheReport) 
   v1::GetMistakesResponse response;
   EXPECT_THAT(GetMistakes(deps_, call_, request, &response),
               StatusIs(StatusCode::kNotFound, HasSubstr("graft model mistakes a@1")));
-  EXPECT_THAT((*Report("a"))["report.html"], Not(HasSubstr("probably wrong")));
+  EXPECT_THAT((*Report("a"))["report.html"], Not(HasSubstr("that are suspect")));
   LabelMistakes mistakes;
   mistakes.model = "a";
   mistakes.version = 1;
@@ -235,8 +235,8 @@ TEST_F(JudgingHandlersTest, MistakesAreSentWithTheirPictureAndShownInTheReport) 
   EXPECT_EQ(files["mistakes/mistakes.png"], png);
   EXPECT_EQ(files.count("mistakes/mistakes.json"), 1U);
   EXPECT_THAT(files["report.html"],
-              AllOf(HasSubstr("Labels of pets that are probably wrong"), HasSubstr("1,234"), HasSubstr("&lt;b&gt;.jpg"),
-                    Not(HasSubstr("<b>.jpg")), HasSubstr("0.8750"), HasSubstr("The most probable label errors")));
+              AllOf(HasSubstr("Labels of pets that are suspect"), HasSubstr("1,234"), HasSubstr("&lt;b&gt;.jpg"),
+                    Not(HasSubstr("<b>.jpg")), HasSubstr("0.8750"), HasSubstr("The most suspect labels")));
   // Damage is said, with what helps, and takes nothing else away.
   testing::WriteText(folder / "mistakes.json", "{}");
   EXPECT_THAT(GetMistakes(deps_, call_, request, &response),
