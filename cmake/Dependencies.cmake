@@ -31,6 +31,6 @@ endif()
 graft_precompiled(precompiled HEADERS ${GRAFT_HEADERS} LIBS ${GRAFT_HEADERS_LIBS})
 if(GRAFT_WITH_TORCH)
   include(LibTorch)
-  graft_precompiled(precompiled_torch HEADERS <torch/torch.h> ${GRAFT_HEADERS}
+  graft_precompiled(precompiled_torch HEADERS <torch/types.h> ${GRAFT_HEADERS}
     LIBS graft_torch ${GRAFT_HEADERS_LIBS})
 endif()

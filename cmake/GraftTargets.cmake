@@ -15,7 +15,7 @@ function(graft_common TARGET)
   endif()
 endfunction()
 
-# graft_precompiled(NAME HEADERS <torch/torch.h> LIBS graft_torch): headers that take longer to read than what includes them,
+# graft_precompiled(NAME HEADERS <torch/types.h> LIBS graft_torch): headers that take longer to read than what includes them,
 # read once for all targets that say graft_use_precompiled(TARGET NAME). The tidy preset builds without, and so finds an
 # include that is missing.
 function(graft_precompiled NAME)

@@ -1,6 +1,6 @@
 #include "core/heads/dense.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <utility>
 

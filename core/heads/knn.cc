@@ -1,6 +1,6 @@
 #include "core/heads/knn.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <limits>

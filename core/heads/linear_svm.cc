@@ -1,6 +1,6 @@
 #include "core/heads/linear_svm.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>

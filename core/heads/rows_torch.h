@@ -3,7 +3,7 @@
 #ifndef GRAFT_CORE_HEADS_ROWS_TORCH_H_
 #define GRAFT_CORE_HEADS_ROWS_TORCH_H_
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <vector>
 

@@ -1,6 +1,6 @@
 #include "core/heads/trainer.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <memory>

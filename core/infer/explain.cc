@@ -1,5 +1,6 @@
 // How a look into a model is computed; see explanation.h.
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -53,7 +54,7 @@ class Looker {
     }
     activation_ = output.detach();
     activation_.requires_grad_(true);
-    torch::GradMode::set_enabled(true);
+    at::GradMode::set_enabled(true);
     return activation_;
   }
 

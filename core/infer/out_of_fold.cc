@@ -1,6 +1,6 @@
 #include "core/infer/out_of_fold.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <memory>

@@ -1,6 +1,6 @@
 #include "core/infer/predictor.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstring>
 #include <utility>

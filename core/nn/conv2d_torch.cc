@@ -1,5 +1,7 @@
+#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/autograd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -169,7 +171,7 @@ class Conv2DLayer : public Layer {
     const ConvolutionAlgorithm algorithm = CurrentConvolutionAlgorithm();
     const bool own = algorithm != ConvolutionAlgorithm::kOneDnn && OwnKernelsFit(padding);
     const torch::Tensor x = padded.contiguous(kChannelsLast);
-    if (torch::GradMode::is_enabled() && (weight.requires_grad() || bias.requires_grad() || x.requires_grad())) {
+    if (at::GradMode::is_enabled() && (weight.requires_grad() || bias.requires_grad() || x.requires_grad())) {
       if (!pass.inspecting) {
         const MutexLock lock(&mutex_);  // the weights may be about to change
         own_filter_.reset();

@@ -34,7 +34,7 @@ class DenseLayer : public Layer {
     const torch::Tensor weight = pass.inspecting ? weight_.detach() : weight_;
     const torch::Tensor bias = pass.inspecting ? bias_.detach() : bias_;
     const bool trains =
-        torch::GradMode::is_enabled() && (weight.requires_grad() || bias.requires_grad() || x.requires_grad());
+        at::GradMode::is_enabled() && (weight.requires_grad() || bias.requires_grad() || x.requires_grad());
     if (trains || x.size(0) < 2 || !x.is_cpu() || x.scalar_type() != torch::kFloat || !at::hasMKLDNN() ||
         at::autocast::is_autocast_enabled(at::kCPU)) {
       if (trains && !pass.inspecting) {

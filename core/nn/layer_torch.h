@@ -2,7 +2,7 @@
 #ifndef GRAFT_CORE_NN_LAYER_TORCH_H_
 #define GRAFT_CORE_NN_LAYER_TORCH_H_
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <memory>

@@ -1,7 +1,9 @@
 #include "core/nn/runtime.h"
 
+#include <ATen/Parallel.h>
 #include <malloc.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/version.h>
 
 #include <atomic>
 #include <fstream>

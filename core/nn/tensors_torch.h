@@ -2,7 +2,7 @@
 #ifndef GRAFT_CORE_NN_TENSORS_TORCH_H_
 #define GRAFT_CORE_NN_TENSORS_TORCH_H_
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 #include <vector>

@@ -1,5 +1,7 @@
 #include "core/train/optimizer_torch.h"
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
 #include <utility>
 

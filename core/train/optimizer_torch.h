@@ -3,7 +3,7 @@
 #ifndef GRAFT_CORE_TRAIN_OPTIMIZER_TORCH_H_
 #define GRAFT_CORE_TRAIN_OPTIMIZER_TORCH_H_
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <functional>

@@ -1,6 +1,6 @@
 #include "core/trunks/trunk.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstring>
 #include <utility>

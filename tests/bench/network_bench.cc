@@ -1,7 +1,8 @@
 // The networks themselves: each kernel beside what LibTorch has for the same work, and whole training steps.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <string>

@@ -1,7 +1,7 @@
 // Every head of the table: learns, saves, loads, predicts the same after loading.
 #include "core/heads/head.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/model/variants.h"
 #include "core/nn/runtime.h"
@@ -23,7 +23,7 @@ const Shape kFeatures = {2, 2, 6};
 class MadeFeatures : public Inputs {
  public:
   explicit MadeFeatures(int64_t classes) {
-    torch::manual_seed(1);
+    at::manual_seed(1);
     const torch::Tensor centres = torch::randn({classes, ElementCount(kFeatures)});
     const torch::Tensor labels = torch::arange(kRows).remainder(classes);
     rows_ = centres.index_select(0, labels) + 0.3 * torch::randn({kRows, ElementCount(kFeatures)});

@@ -1,6 +1,7 @@
 // Looks into models, against the same networks in LibTorch's own operators with its own gradients, and on pictures of
 // which one half has what decides.
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include <map>
 #include <opencv2/core.hpp>
@@ -62,7 +63,7 @@ class DrawnModel {
         tensors_[view.name] = TensorOf(view).clone();
       }
     }
-    torch::manual_seed(classes);
+    at::manual_seed(classes);
     std::vector<NamedTensor> own;
     if (plan_.kind == "dense") {
       Shape shape = plan_.input;

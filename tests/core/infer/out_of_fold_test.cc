@@ -1,7 +1,7 @@
 // Heads that judge images which they weren't fitted on, and the label errors that they find.
 #include "core/infer/out_of_fold.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <set>
@@ -56,7 +56,7 @@ struct Mislabelled {
   std::set<size_t> flipped;
 };
 Mislabelled MakeMislabelled(int64_t classes, int64_t images, int64_t every, double spread) {
-  torch::manual_seed(3);
+  at::manual_seed(3);
   const torch::Tensor truth = torch::arange(images).remainder(classes);
   const torch::Tensor centres = torch::randn({classes, kNumbers});
   Mislabelled made;
@@ -103,7 +103,7 @@ TEST(OutOfFoldTest, FlippedLabelsAreFoundAndFewOthers) {
 // Where numbers mean nothing, a machine on more of them than images knows each by heart; of images that it wasn't
 // fitted on, it can only guess.
 TEST(OutOfFoldTest, NoImageIsJudgedByWhatLearntItsLabel) {
-  torch::manual_seed(5);
+  at::manual_seed(5);
   Examples examples;
   examples.inputs = std::make_unique<Rows>(torch::randn({200, 400}));
   for (int64_t i = 0; i < 200; ++i) {

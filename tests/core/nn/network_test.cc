@@ -2,7 +2,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>
@@ -151,7 +151,7 @@ struct Layers {
   std::vector<torch::Tensor> parameters;
 
   Layers() {
-    torch::manual_seed(3);
+    at::manual_seed(3);
     const torch::TensorOptions options;
     for (const auto& [in, out] : {std::pair<int64_t, int64_t>{3, 16}, {16, 40}, {40, 64}}) {
       parameters.push_back(torch::randn({out, in, 3, 3}).mul_(std::sqrt(2.0 / (9.0 * in))).contiguous(kChannelsLast));
@@ -198,7 +198,7 @@ std::vector<torch::Tensor> GradientsOf(ConvolutionAlgorithm algorithm, const tor
 
 TEST(GradientTest, AreAsCloseToFloat64AsOneDnns) {
   SetTorchThreads(2);
-  torch::manual_seed(4);
+  at::manual_seed(4);
   const torch::Tensor x = torch::rand({5, 3, 39, 33}).contiguous(kChannelsLast);
   const torch::Tensor top = torch::randn({5, 64, 8, 6}).contiguous(kChannelsLast);
   const auto expected = GradientsInFloat64(Layers(), x, top);
@@ -219,7 +219,7 @@ TEST(GradientTest, AreAsCloseToFloat64AsOneDnns) {
 
 TEST(GradientTest, PassesThroughLayersThatAreFrozen) {
   SetTorchThreads(2);
-  torch::manual_seed(7);
+  at::manual_seed(7);
   const torch::Tensor weight = torch::randn({16, 16, 3, 3}).contiguous(kChannelsLast);
   const torch::Tensor bias = torch::zeros({16});
   const torch::Tensor dense_weight = torch::randn({5, 16 * 36});
@@ -254,7 +254,7 @@ TEST(GradientTest, ValidationAfterAStepSeesTheNewWeights) {
 
 TEST(DenseTest, EveryBatchEqualsFloat64) {
   SetTorchThreads(2);
-  torch::manual_seed(5);
+  at::manual_seed(5);
   torch::Tensor weight = torch::randn({70, 301});
   const torch::Tensor bias = torch::randn({70});
   for (const bool relu : {false, true}) {
@@ -286,7 +286,7 @@ TEST(DenseTest, ValidationAfterAStepSeesTheNewWeights) {
 // Whatever isn't for our kernels: other windows, strides, uneven padding, no ReLU; forward and gradients.
 TEST(LayerTest, WindowsOfEveryKindEqualFloat64) {
   SetTorchThreads(2);
-  torch::manual_seed(8);
+  at::manual_seed(8);
   const Conv2D cases[] = {
       {8, {1, 1, 0, 0}}, {8, {3, 1, 1, 1}, Activation::kNone}, {8, {3, 2, 1, 1}},
       {8, {3, 2, 0, 1}}, {8, {5, 2, 1, 2}, Activation::kNone}, {8, {7, 3, 3, 3}},
@@ -360,7 +360,7 @@ TEST(LayerTest, DropoutIsLibTorchsAndDrawsFromItsOwnGenerator) {
   const torch::Tensor x = torch::randn({40, 50});
   const auto layer = MakeLayer(Dropout{0.3}, {});
   EXPECT_TRUE(layer->Forward(x, {}).equal(x)) << "outside of training it does nothing";
-  torch::manual_seed(5);
+  at::manual_seed(5);
   const torch::Tensor expected = torch::dropout(x, 0.3, true);
   at::Generator generator = at::globalContext().defaultGenerator(torch::kCPU).clone();
   generator.set_current_seed(5);
@@ -398,7 +398,7 @@ TEST(NetworkTest, StartsAsKerasDoes) {
 // The named option's error, measured: 8 bits of 24 are left.
 TEST(NetworkTest, Bfloat16IsNearFloat32) {
   SetTorchThreads(2);
-  torch::manual_seed(6);
+  at::manual_seed(6);
   const Variant* const variant = *FindVariant("basic_cnn");
   TrainingOptions options = variant->reference;
   options.image_size = 46;

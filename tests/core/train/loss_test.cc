@@ -32,7 +32,7 @@ double CrossEntropy(const torch::Tensor& logits, const torch::Tensor& labels, do
 }
 
 TEST(LossTest, IsTheFormulaForTwoClassesAndForMany) {
-  torch::manual_seed(3);
+  at::manual_seed(3);
   for (const int64_t outputs : {1, 4}) {
     const torch::Tensor logits = torch::randn({12, outputs}) * 3;
     const torch::Tensor labels = torch::arange(12).remainder(std::max<int64_t>(outputs, 2));

@@ -1,5 +1,6 @@
 // Our steps, in one pass and in operators, against LibTorch's optimizers.
 #include <gtest/gtest.h>
+#include <torch/optim.h>
 
 #include <functional>
 #include <memory>
@@ -62,7 +63,7 @@ TEST(OptimizerTest, TwentyStepsAreLibTorchs) {
   };
   for (const auto& make : {&MakeOptimizer, &MakeOperatorOptimizer}) {
     for (const Case& c : cases) {
-      torch::manual_seed(1);
+      at::manual_seed(1);
       // Longer than one run of the threads, and of no round length; and one in channels_last memory.
       std::vector<torch::Tensor> ours = {torch::randn({70'003}),
                                          torch::randn({5, 7, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast)};
@@ -91,7 +92,7 @@ TEST(OptimizerTest, TwentyStepsAreLibTorchs) {
 
 TEST(OptimizerTest, OperatorsGiveWhatOnePassGives) {
   const TrainingOptions options;
-  torch::manual_seed(2);
+  at::manual_seed(2);
   std::vector<torch::Tensor> one_pass = {torch::randn({333}).set_requires_grad(true)};
   std::vector<torch::Tensor> operators = {one_pass[0].detach().clone().set_requires_grad(true)};
   Optimizer first = MakeOptimizer(Trained(one_pass), options);

@@ -41,7 +41,7 @@ TrainHooks StopAfter(int epoch, int step) {
 class MadeInputs : public Inputs {
  public:
   MadeInputs(int64_t count, int64_t dimension) {
-    torch::manual_seed(11);
+    at::manual_seed(11);
     rows_ = torch::randn({count, dimension});
   }
   torch::Tensor Gather(absl::Span<const int64_t> rows, int /*epoch*/) const override {

@@ -2,7 +2,7 @@
 // (tests/golden/vgg16_features.safetensors).
 #include "core/trunks/trunk.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -83,7 +83,7 @@ TEST_F(TrunkTest, PreprocessingMustBeResolved) {
 
 // Weights that keep numbers in range: as He et al. start theirs.
 void WriteMadeWeights(const TrunkInfo& trunk, const std::filesystem::path& path) {
-  torch::manual_seed(3);
+  at::manual_seed(3);
   std::vector<NamedTensor> tensors;
   Shape shape = {trunk.stride, trunk.stride, 3};
   for (const LayerSpec& layer : trunk.layers()) {
