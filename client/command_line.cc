@@ -1,5 +1,9 @@
 #include "client/command_line.h"
 
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/text.h"
 #include "core/base/version.h"
@@ -84,6 +88,17 @@ int CommandLine::Run(const std::vector<std::string>& words) {
   }
   cli_->Connect();
   return run_(*cli_);
+}
+
+const CLI::Validator& NotNegative() {
+  static const auto* const kValidator = new CLI::Validator(
+      [](const std::string& text) {
+        uint64_t number = 0;
+        return absl::SimpleAtoi(text, &number) ? ""
+                                               : absl::StrCat("'", text, "' is not a whole number from 0 to 2^64 - 1");
+      },
+      "");
+  return *kValidator;
 }
 
 }  // namespace graft

@@ -95,6 +95,9 @@ class CommandLine {
   Runnable run_;  // the command that was named
 };
 
+// For options of an unsigned type, for which CLI11 takes -1 as the largest number.
+const CLI::Validator& NotNegative();
+
 }  // namespace graft
 
 #endif  // GRAFT_CLIENT_COMMAND_LINE_H_

@@ -358,7 +358,7 @@ void AddSplitOptions(CommandLine& line, CLI::App* command, SplitArguments* split
   command->add_option("--validation", split->validation, "The same for validation")->capture_default_str();
   command->add_option("--test", split->test, "The same for test")->capture_default_str();
   command->add_option("--seed", split->seed, "Same folder, sizes and seed: same split")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NotNegative())
       ->capture_default_str();
   command->add_flag("--hard-link", split->hard_link, "Link the files instead of copying them");
   command->add_flag("--wait", split->wait, "Show progress and wait for the end");
@@ -419,7 +419,7 @@ void AddDatasetCommands(CommandLine& line) {
                 VariantNames);
   preview->add_flag("--duplicates", previewed->duplicates, "Images that show the same, those in two parts first");
   preview->add_option("--seed", previewed->seed, "Which images, and how training with it changes them")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NotNegative())
       ->capture_default_str();
   preview->add_option("--images", previewed->images, "Augmented images, 1 to 32; 4 unless told");
   preview->add_option("--columns", previewed->columns, "Images a row, 1 to 16");

@@ -502,7 +502,7 @@ void AddModelCommands(CommandLine& line) {
       ->capture_default_str();
   mistakes->add_flag("--again", found->again, "Look again, though they were looked for before");
   mistakes->add_option("--folds", found->folds, "Parts that images are dealt to, each judged by the others; else 5");
-  mistakes->add_option("--seed", found->seed, "Which image is in which part; else 42")->check(CLI::NonNegativeNumber);
+  mistakes->add_option("--seed", found->seed, "Which image is in which part; else 42")->check(NotNegative());
   mistakes->add_flag("--no-wait", found->no_wait, "Only queue it");
 }
 

@@ -45,6 +45,7 @@ TEST_F(CliTest, ExitStatusesTellFailureFromUsage) {
   EXPECT_EQ(Run({"features", "--out", "x", "f"}), 2);
   // Not 2^64 - 1.
   EXPECT_EQ(Run({"model", "mistakes", "m", "--seed", "-1"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--seed: '-1' is not a whole number from 0"));
   EXPECT_EQ(Run({"dataset", "create", "d", "--from", ".", "--seed", "-1"}), 2);
   EXPECT_EQ(Run({"dataset", "preview", "d", "--seed", "-1", "--out", "p.png"}), 2);
   server_.end_state = v1::JOB_STATE_FAILED;
