@@ -478,6 +478,12 @@ absl::StatusOr<std::vector<JobRecord>> JobLog::Unfinished() {
           continue;
         }
         record.worker_sequence = logged->worker_sequence;
+        if (const auto* epoch = std::get_if<EpochMetrics>(&logged->event.body); epoch != nullptr) {
+          record.epochs = std::max(record.epochs, epoch->epoch);
+          if (record.state == JobState::kRunning) {
+            record.losses = 0;  // those that the record counts were before
+          }
+        }
         if (const auto* progress = std::get_if<JobProgress>(&logged->event.body); progress != nullptr) {
           record.progress = *progress;
           record.progress->steps.clear();

@@ -65,7 +65,7 @@ class JobLog {
   absl::StatusOr<std::optional<JobRecord>> FindRequest(const std::string& request_id);
   // Highest number first.
   absl::StatusOr<std::vector<JobRecord>> List(const JobFilter& filter);
-  // Jobs that haven't ended, lowest number first, with what their events say of them (progress, sequences).
+  // Jobs that haven't ended, lowest number first, with what their events say of them (progress, epochs, sequences).
   absl::StatusOr<std::vector<JobRecord>> Unfinished();
   // The events after `after` up to `last`, at most `limit`, without a gap: in the place of one that is damaged stands a
   // warning that says so.

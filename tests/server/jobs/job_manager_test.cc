@@ -727,6 +727,23 @@ TEST_F(JobManagerTest, AJobThatKillsItsServerIsGivenUp) {
   EXPECT_THAT(Get(job.id()).error, StatusIs(absl::StatusCode::kAborted, HasSubstr("3 times")));
 }
 
+// A crash run told epochs 1 to 5 twice: the server had died before a change of state wrote down that they were told.
+TEST_F(JobManagerTest, EpochsThatWereToldBeforeACrashAreNotToldAgain) {
+  const JobRecord job = Submit(Train("a"));
+  int told = 0;
+  for (int attempt = 1; attempt <= 5; ++attempt) {
+    ASSERT_THAT(Report(job.id(), attempt, 1, {Epoch(told + 1), Epoch(told + 2)}), IsOk());
+    told += 2;
+    Open();
+    ASSERT_EQ(Get(job.id()).attempt, attempt + 1) << "given up, though it got somewhere";
+    v1::FetchAssignmentRequest fetch;
+    fetch.set_job_id(job.id());
+    fetch.set_attempt(attempt + 1);
+    fetch.set_incarnation(executor_->launches().at(0).incarnation);
+    EXPECT_EQ(jobs_->FetchAssignment(fetch)->epochs(), told);
+  }
+}
+
 // Finding 19: a hung worker stayed RUNNING for ever.
 TEST_F(JobManagerTest, AWorkerThatGoesQuietIsEndedAndItsJobStartsAgain) {
   const JobRecord job = Submit(Train("a"));
