@@ -266,13 +266,10 @@ std::vector<int64_t> Scheduler::Quiet(absl::Duration now, absl::Duration timeout
 std::vector<int64_t> Scheduler::Unresponsive(absl::Duration now, absl::Duration timeout,
                                              absl::Duration busy_timeout) const {
   std::vector<int64_t> unresponsive = Quiet(now, timeout);
-  unresponsive.erase(std::remove_if(unresponsive.begin(), unresponsive.end(),
-                                    [&](int64_t number) {
-                                      const ActiveJob& job = jobs_.at(number);
-                                      return !job.lost && now - job.computed <= timeout &&
-                                             now - job.heard <= busy_timeout;
-                                    }),
-                     unresponsive.end());
+  std::erase_if(unresponsive, [&](int64_t number) {
+    const ActiveJob& job = jobs_.at(number);
+    return !job.lost && now - job.computed <= timeout && now - job.heard <= busy_timeout;
+  });
   return unresponsive;
 }
 

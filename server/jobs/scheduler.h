@@ -96,7 +96,8 @@ class Scheduler {
   void Forgive(absl::Duration now);
   // Running jobs whose worker hasn't been heard of for longer than `timeout`.
   std::vector<int64_t> Quiet(absl::Duration now, absl::Duration timeout) const;
-  // Those of them that weren't seen to compute for as long either, or were, but for longer than `busy_timeout`.
+  // The quiet ones, but for those that have computed meanwhile: they may be quiet for `busy_timeout`, unless they were
+  // told to end.
   std::vector<int64_t> Unresponsive(absl::Duration now, absl::Duration timeout, absl::Duration busy_timeout) const;
 
  private:
