@@ -37,10 +37,7 @@ int64_t WorkspaceFloats(const ConvShape& shape, int threads) {
   const int64_t block = together == 1 ? tiling.count : tiles;
   const int64_t forward =
       together * (Layout(block, shape.in_channels).floats() + Layout(block, shape.out_channels).floats());
-  const int64_t gradient_block = GradientBlockTiles(shape, tiling);
-  const int64_t backward = Layout(gradient_block, shape.in_channels).floats() +
-                           Layout(gradient_block, shape.out_channels).floats() +
-                           Layout(shape.in_channels, shape.out_channels).floats();
+  const int64_t backward = GradientPlan(shape, tiling, threads).WorkspaceFloats(threads);
   return forward > backward ? forward : backward;
 }
 

@@ -345,66 +345,136 @@ inline void TransformGradientTile(const ConvShape& shape, const float* gradient,
   }
 }
 
-inline int64_t GradientBlockTiles(const ConvShape& shape, const Tiling& tiling) {
-  const int64_t tiles = shape.in_channels + shape.out_channels >= 512 ? 256 : 192;
-  return CeilDiv(tiling.count, CeilDiv(tiling.count, tiles));
+// How the work on D [36][in_channels][outputs], the sum over tiles of V^T W, is divided. Where D is small, each thread
+// adds up blocks of its own, and what it transforms stays in its cache; else the threads transform a block together and
+// divide its points.
+struct GradientPlan {
+  bool alone;
+  int64_t blocks;
+  int64_t block_tiles;
+  Layout v;
+  Layout w;
+  Layout d;
+
+  GradientPlan(const ConvShape& shape, const Tiling& tiling, int threads)
+      : alone(tiling.count >= 2 * kAloneTiles * threads &&
+              kPoints * shape.in_channels * shape.out_channels <= kAloneFloats),
+        blocks(alone ? RoundUp(CeilDiv(tiling.count, kAloneTiles), threads)
+                     : CeilDiv(tiling.count, shape.in_channels + shape.out_channels >= 512 ? 256 : 192)),
+        block_tiles(CeilDiv(tiling.count, blocks)),
+        v(block_tiles, shape.in_channels),
+        w(block_tiles, shape.out_channels),
+        d(shape.in_channels, shape.out_channels) {}
+
+  int64_t thread_floats() const { return v.floats() + w.floats() + d.floats(); }
+  int64_t WorkspaceFloats(int threads) const { return alone ? threads * thread_floats() : thread_floats(); }
+
+ private:
+  static constexpr int64_t kAloneTiles = 56;
+  static constexpr int64_t kAloneFloats = int64_t{1} << 20;  // of D
+};
+
+// D's sums over one block, of one point.
+inline void AddGradientPoint(const GradientPlan& plan, int64_t point, int64_t tiles, const float* v, const float* w,
+                             bool first, int64_t inputs, int64_t outputs, float* d) {
+  const auto multiply = first ? MultiplyPanel<false, true> : MultiplyPanel<true, true>;
+  for (int64_t panel = 0; panel < outputs; panel += kPanel) {
+    multiply(v + point * plan.v.slab, plan.v.row, w + point * plan.w.slab + panel, plan.w.row, tiles,
+             d + point * plan.d.slab + panel, plan.d.row, inputs);
+  }
 }
 
-// D [36][in_channels][outputs] = sum over tiles of V^T W, block by block; then G^T D G.
 inline void WinogradBackwardFilter(const BackwardFilterArguments& a) {
   const int64_t inputs = a.shape.in_channels;
   const int64_t outputs = a.shape.out_channels;
   const Tiling tiling(a.shape);
-  const int64_t block_tiles = GradientBlockTiles(a.shape, tiling);
-  const int64_t panels = CeilDiv(outputs, kPanel);
-  const Layout v_layout(block_tiles, inputs);
-  const Layout w_layout(block_tiles, outputs);
-  const Layout d_layout(inputs, outputs);
-  float* const v = a.workspace;
-  float* const w = v + v_layout.floats();
-  float* const d = w + w_layout.floats();
+  const GradientPlan plan(a.shape, tiling, a.threads);
+  const auto transform = [&](int64_t first, int64_t t, float* v, float* w) {
+    const TilePosition tile(tiling, first + t);
+    TransformInputTile(a.shape, a.x, tile, plan.v, v + t * plan.v.row);
+    TransformGradientTile(a.shape, a.output_gradient, tile, plan.w, w + t * plan.w.row);
+  };
 #pragma omp parallel num_threads(a.threads)
   {
-    for (int64_t first = 0; first < tiling.count; first += block_tiles) {
-      const int64_t tiles = Min(block_tiles, tiling.count - first);
-#pragma omp for schedule(static)
-      for (int64_t t = 0; t < tiles; ++t) {
-        const TilePosition tile(tiling, first + t);
-        TransformInputTile(a.shape, a.x, tile, v_layout, v + t * v_layout.row);
-        TransformGradientTile(a.shape, a.output_gradient, tile, w_layout, w + t * w_layout.row);
+    if (plan.alone) {
+      float* const d = a.workspace + omp_get_thread_num() * plan.thread_floats();
+      float* const v = d + plan.d.floats();
+      float* const w = v + plan.v.floats();
+      for (int64_t i = 0; i < plan.d.floats(); ++i) {
+        d[i] = 0;
       }
+#pragma omp for schedule(static)
+      for (int64_t block = 0; block < plan.blocks; ++block) {
+        const int64_t first = block * plan.block_tiles;
+        const int64_t tiles = Min(plan.block_tiles, tiling.count - first);
+        for (int64_t t = 0; t < tiles; ++t) {
+          transform(first, t, v, w);
+        }
+        for (int64_t point = 0; point < kPoints && tiles > 0; ++point) {
+          AddGradientPoint(plan, point, tiles, v, w, false, inputs, outputs, d);
+        }
+      }
+#pragma omp for schedule(static)
+      for (int64_t i = 0; i < plan.d.floats(); i += kWidth) {
+        Vec sum = Load(a.workspace + i);
+        for (int t = 1; t < omp_get_num_threads(); ++t) {
+          sum += Load(a.workspace + t * plan.thread_floats() + i);
+        }
+        Store(a.workspace + i, sum);
+      }
+    } else {
+      float* const d = a.workspace;
+      float* const v = d + plan.d.floats();
+      float* const w = v + plan.v.floats();
+      for (int64_t first = 0; first < tiling.count; first += plan.block_tiles) {
+        const int64_t tiles = Min(plan.block_tiles, tiling.count - first);
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < tiles; ++t) {
+          transform(first, t, v, w);
+        }
 #pragma omp for schedule(dynamic, 1)
-      for (int64_t i = 0; i < kPoints * panels; ++i) {
-        const int64_t point = i / panels;
-        const int64_t panel = i % panels * kPanel;
-        const auto multiply = first == 0 ? MultiplyPanel<false, true> : MultiplyPanel<true, true>;
-        multiply(v + point * v_layout.slab, v_layout.row, w + point * w_layout.slab + panel, w_layout.row, tiles,
-                 d + point * d_layout.slab + panel, d_layout.row, inputs);
+        for (int64_t point = 0; point < kPoints; ++point) {
+          AddGradientPoint(plan, point, tiles, v, w, first == 0, inputs, outputs, d);
+        }
       }
     }
-    // gradient[out][row][column][in] wants the channels in the vector that D has the outputs in: through a small array.
+    // G^T D G. gradient[out][row][column][in] wants the inputs in the vector that D has the outputs in, and strides
+    // that are multiples of a large power of two push lines out of the cache: so through a small array.
+    const float* const d = a.workspace;
+    const int64_t in_blocks = CeilDiv(inputs, kWidth);
 #pragma omp for schedule(static)
-    for (int64_t k = 0; k < CeilDiv(outputs, kWidth); ++k) {
-      for (int64_t c = 0; c < inputs; ++c) {
+    for (int64_t i = 0; i < CeilDiv(outputs, kWidth) * in_blocks; ++i) {
+      const int64_t first_out = i / in_blocks * kWidth;
+      const int64_t first_in = i % in_blocks * kWidth;
+      const int64_t block_inputs = Min(kWidth, inputs - first_in);
+      float taps[9][kWidth][kWidth];  // [tap][in][out]
+      for (int64_t in = 0; in < block_inputs; ++in) {
+        const float* const sums = d + (first_in + in) * plan.d.row + first_out;
         Vec half[3][kTileIn];
-        for (int j = 0; j < kTileIn; ++j) {
+        for (int column = 0; column < kTileIn; ++column) {
           Vec u[kTileIn];
-          for (int i = 0; i < kTileIn; ++i) {
-            u[i] = Load(d + (i * kTileIn + j) * d_layout.slab + c * d_layout.row + k * kWidth);
+          for (int row = 0; row < kTileIn; ++row) {
+            u[row] = Load(sums + (row * kTileIn + column) * plan.d.slab);
           }
           Vec out[3];
           FilterTransformTransposed(u, out);
-          for (int i = 0; i < 3; ++i) {
-            half[i][j] = out[i];
+          for (int row = 0; row < 3; ++row) {
+            half[row][column] = out[row];
           }
         }
-        for (int i = 0; i < 3; ++i) {
+        for (int row = 0; row < 3; ++row) {
           Vec out[3];
-          FilterTransformTransposed(half[i], out);
-          for (int j = 0; j < 3; ++j) {
-            for (int lane = 0; lane < Min(kWidth, outputs - k * kWidth); ++lane) {
-              a.gradient[((k * kWidth + lane) * 9 + i * 3 + j) * inputs + c] = out[j][lane];
-            }
+          FilterTransformTransposed(half[row], out);
+          for (int column = 0; column < 3; ++column) {
+            Store(taps[row * 3 + column][in], out[column]);
+          }
+        }
+      }
+      for (int64_t out = 0; out < Min(kWidth, outputs - first_out); ++out) {
+        for (int64_t tap = 0; tap < 9; ++tap) {
+          float* const gradient = a.gradient + ((first_out + out) * 9 + tap) * inputs + first_in;
+          for (int64_t in = 0; in < block_inputs; ++in) {
+            gradient[in] = taps[tap][in][out];
           }
         }
       }
