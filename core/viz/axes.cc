@@ -91,6 +91,13 @@ Axis EpochAxis(int first, int last) {
   return axis;
 }
 
+void Span(const Rect& plot, Axis& x, Axis& y) {
+  x.from = plot.x;
+  x.to = plot.right();
+  y.from = plot.bottom();
+  y.to = plot.y;
+}
+
 void DrawTitle(Canvas& canvas, absl::string_view title) {
   canvas.Text({kMargin, 38}, canvas.Shorten(title, canvas.width() - 2 * kMargin, kTitleSize, true),
               {.color = kInk, .size = kTitleSize, .bold = true});

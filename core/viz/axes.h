@@ -58,6 +58,9 @@ Axis EpochAxis(int first, int last);
 // At the multiples of `step` within the axis.
 void AddTicks(Axis& axis, double step);
 
+// Lays the axes along the plot's lower and left edges.
+void Span(const Rect& plot, Axis& x, Axis& y);
+
 void DrawTitle(Canvas& canvas, absl::string_view title);
 
 // Grid, frame, ticks and the two axes' names; that of the y axis stands upright, left of its widest tick.

@@ -65,10 +65,7 @@ absl::StatusOr<std::string> PrecisionRecallCurves(absl::string_view title, const
   Axis x;
   AddTicks(x, 0.2);
   Axis y = x;
-  x.from = plot.x;
-  x.to = plot.right();
-  y.from = plot.bottom();
-  y.to = plot.y;
+  Span(plot, x, y);
   DrawAxes(canvas, plot, x, y, "recall", "precision");
 
   std::vector<std::optional<double>> scores;

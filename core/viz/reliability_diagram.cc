@@ -45,10 +45,7 @@ absl::StatusOr<std::string> ReliabilityDiagram(absl::string_view title, const Ev
   AddTicks(y, 0.2);
   const Rect plot{88, 84, 450, 380};
   const Rect counts{plot.x, plot.bottom() + 46, plot.width, 92};
-  x.from = plot.x;
-  x.to = plot.right();
-  y.from = plot.bottom();
-  y.to = plot.y;
+  Span(plot, x, y);
   DrawAxes(canvas, plot, x, y, "", "accuracy");
 
   const auto images = std::max<double>(1, static_cast<double>(report.images));

@@ -129,10 +129,7 @@ absl::StatusOr<std::string> RocCurves(absl::string_view title, const EvaluationR
   Axis x;
   AddTicks(x, 0.2);
   Axis y = x;
-  x.from = plot.x;
-  x.to = plot.right();
-  y.from = plot.bottom();
-  y.to = plot.y;
+  Span(plot, x, y);
   DrawAxes(canvas, plot, x, y, "false positive rate", "true positive rate");
   const LineStyle chance{.color = kFrame, .width = 1.2, .dash = {2, 3}};
   canvas.Line({plot.x, plot.bottom()}, {plot.right(), plot.y}, chance);
