@@ -16,7 +16,7 @@ function(graft_common TARGET)
 endfunction()
 
 # graft_precompiled(NAME HEADERS <torch/types.h> LIBS graft_torch): headers that take longer to read than what includes them,
-# read once for all targets that say graft_use_precompiled(TARGET NAME). The tidy preset builds without, and so finds an
+# read once for all targets that say graft_use_precompiled(TARGET NAME). tests/tidy goes without, and so finds an
 # include that is missing.
 function(graft_precompiled NAME)
   cmake_parse_arguments(ARG "" "" "HEADERS;LIBS" ${ARGN})

@@ -16,7 +16,7 @@ absl::StatusOr<DatasetInfo> FindDataset(const ResolveContext& context, const std
 }
 
 absl::StatusOr<int> ResolveModel(const ResolveContext& context, const ModelRef& ref) {
-  const absl::StatusOr<int> version = context.data->ResolveVersion(ref);
+  absl::StatusOr<int> version = context.data->ResolveVersion(ref);
   if (absl::IsNotFound(version.status())) {
     const Resource model{Resource::Type::kModel, ref.name, ref.version};
     if (const std::string maker = context.maker(model); !maker.empty()) {

@@ -32,10 +32,12 @@ using Context = grpc::CallbackServerContext;
     return RunUnaryAsync(*runtime_, context, #Name, *request,                                                     \
                          [this, request, response](const Call& call, const auto& done) {                          \
                            graft::Name(*deps_, call, *request, [response, done](absl::StatusOr<v1::Response> a) { \
-                             if (a.ok()) {                                                                        \
-                               *response = *std::move(a);                                                         \
+                             if (!a.ok()) {                                                                       \
+                               done(a.status());                                                                  \
+                               return;                                                                            \
                              }                                                                                    \
-                             done(a.status());                                                                    \
+                             *response = *std::move(a);                                                           \
+                             done(absl::OkStatus());                                                              \
                            });                                                                                    \
                          });                                                                                      \
   }

@@ -38,7 +38,7 @@ inline void ParallelFor(int64_t count, int threads, const std::function<void(int
     for (int t = 1; t < std::min<int64_t>(threads, count); ++t) {
       others.emplace_back(run);
     }
-  } catch (const std::exception&) {
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
     // Those that did start do the work, and so does this one.
   }
   run();

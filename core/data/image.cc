@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -322,8 +323,8 @@ absl::StatusOr<RgbImage> DecodeThumbnail(absl::Span<const uint8_t> bytes, const 
     ApplyOrientation(info.orientation, &image.pixels);
     const double scale = std::min(1.0, static_cast<double>(side) / std::max(image.pixels.cols, image.pixels.rows));
     RgbImage result;
-    result.width = std::max(1, static_cast<int>(image.pixels.cols * scale + 0.5));
-    result.height = std::max(1, static_cast<int>(image.pixels.rows * scale + 0.5));
+    result.width = std::max(1, static_cast<int>(std::lround(image.pixels.cols * scale)));
+    result.height = std::max(1, static_cast<int>(std::lround(image.pixels.rows * scale)));
     result.pixels.resize(static_cast<size_t>(result.width) * static_cast<size_t>(result.height) * 3);
     cv::Mat rgb(result.height, result.width, CV_8UC3, result.pixels.data());
     cv::resize(image.pixels, rgb, rgb.size(), 0, 0, cv::INTER_AREA);

@@ -148,7 +148,8 @@ double Correlation(const ImagePrint& a, const ImagePrint& b) {
       products += x * y;
     }
   }
-  const auto count = static_cast<double>(a.colors.size() / 3);
+  const size_t pixels = a.colors.size() / 3;
+  const auto count = static_cast<double>(pixels);
   auto of_a = static_cast<double>(squares_a);
   auto of_b = static_cast<double>(squares_b);
   auto of_both = static_cast<double>(products);

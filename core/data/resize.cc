@@ -70,8 +70,10 @@ Weights MakeWeights(int from, int to, const Filter& filter) {
   std::vector<double> exact(static_cast<size_t>(weights.most));
   for (int i = 0; i < to; ++i) {
     const double centre = (i + 0.5) * scale;
+    // As Pillow rounds.  NOLINTBEGIN(bugprone-incorrect-roundings)
     const int first = std::max(static_cast<int>(centre - support + 0.5), 0);
     const int count = std::min(static_cast<int>(centre + support + 0.5), from) - first;
+    // NOLINTEND(bugprone-incorrect-roundings)
     double sum = 0;
     for (int k = 0; k < count; ++k) {
       exact[static_cast<size_t>(k)] = filter.weight((k + first - centre + 0.5) * (1 / stretch));

@@ -274,6 +274,7 @@ std::vector<Point> Thin(const std::vector<Point>& curve, const std::vector<doubl
 
 json ToJson(const std::vector<RocPoint>& curve) {
   std::vector<double> way;
+  way.reserve(curve.size());
   for (const RocPoint& point : curve) {
     way.push_back(point.false_positive_rate + point.true_positive_rate);
   }

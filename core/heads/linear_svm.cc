@@ -102,6 +102,7 @@ class LinearSvmHead : public Head {
       const auto of_images = positive.begin() + static_cast<int64_t>(rows.images);
       const bool alone = std::count(positive.begin(), of_images, true) < 2;
       std::vector<double> scores;
+      scores.reserve(fold_of.size());
       for (size_t i = 0; i < fold_of.size(); ++i) {
         scores.push_back(of_output[alone ? kAll : fold_of[i]]->Of(matrix.row(static_cast<int64_t>(i))));
       }
@@ -124,7 +125,7 @@ class LinearSvmHead : public Head {
 
   absl::Status Load(const std::filesystem::path& path) override {
     GRAFT_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::OpenSealed(path));
-    const auto find = [&](absl::string_view name, std::vector<int64_t> shape) -> absl::StatusOr<torch::Tensor> {
+    const auto find = [&](absl::string_view name, const std::vector<int64_t>& shape) -> absl::StatusOr<torch::Tensor> {
       auto tensor = FiniteTensor(file, name, shape);
       GRAFT_RETURN_IF_ERROR(Annotate(tensor.status(), path.string()));
       return tensor;
@@ -162,6 +163,7 @@ class LinearSvmHead : public Head {
   std::vector<bool> Positive(const std::vector<int64_t>& labels, int64_t output) const {
     const int64_t wanted = plan_.classes == 2 ? 1 : output;
     std::vector<bool> positive;
+    positive.reserve(labels.size());
     for (const int64_t label : labels) {
       positive.push_back(label == wanted);
     }

@@ -188,7 +188,7 @@ PlattCurve FitCalibration(absl::Span<const double> scores, const std::vector<boo
     const double d2 = -(h11 * g2 - h21 * g1) / determinant;
     const double slope = g1 * d1 + g2 * d2;
     double length = 1;
-    for (; length >= kShortest; length /= 2) {
+    while (length >= kShortest) {
       const PlattCurve next = {at.slope + length * d1, at.offset + length * d2};
       const double found = loss(next);
       if (found < current + 1e-4 * length * slope) {
@@ -196,6 +196,7 @@ PlattCurve FitCalibration(absl::Span<const double> scores, const std::vector<boo
         current = found;
         break;
       }
+      length /= 2;
     }
     if (length < kShortest) {
       break;

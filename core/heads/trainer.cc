@@ -127,6 +127,7 @@ class Trainer {
     };
     hooks.finish = [&] { return told && hooks_.finish && hooks_.finish(); };
     std::vector<Start> start;
+    start.reserve(start_.size());
     for (const StartFile& from : start_) {
       start.push_back({&from.file, from.required});
     }

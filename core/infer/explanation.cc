@@ -105,6 +105,7 @@ absl::StatusOr<ExplainPlan> PlanExplanation(const ModelDescription& model, const
         std::find_if(known.begin(), known.end(), [&](const LayerInfo& layer) { return layer.name == name; });
     if (found == known.end()) {
       std::vector<std::string> names;
+      names.reserve(known.size());
       for (const LayerInfo& layer : known) {
         names.push_back(layer.name);
       }

@@ -100,6 +100,7 @@ class TorchEngine : public Engine {
   std::vector<std::string> loaded_trunks() const override {
     const MutexLock lock(&mutex_);
     std::vector<std::string> names;
+    names.reserve(trunks_.size());
     for (const auto& [name, trunk] : trunks_) {
       names.push_back(name);
     }

@@ -288,8 +288,8 @@ class Conv2DLayer : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> MakeLayer(const Conv2D& spec, std::vector<torch::Tensor> parameters) {
-  return std::make_unique<Conv2DLayer>(spec, std::move(parameters[0]), std::move(parameters[1]));
+std::unique_ptr<Layer> MakeLayer(const Conv2D& spec, absl::Span<const torch::Tensor> parameters) {
+  return std::make_unique<Conv2DLayer>(spec, parameters[0], parameters[1]);
 }
 
 }  // namespace graft

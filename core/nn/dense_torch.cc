@@ -68,9 +68,8 @@ class DenseLayer : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> MakeLayer(const Dense& spec, std::vector<torch::Tensor> parameters) {
-  return std::make_unique<DenseLayer>(std::move(parameters[0]), std::move(parameters[1]),
-                                      spec.activation == Activation::kRelu);
+std::unique_ptr<Layer> MakeLayer(const Dense& spec, absl::Span<const torch::Tensor> parameters) {
+  return std::make_unique<DenseLayer>(parameters[0], parameters[1], spec.activation == Activation::kRelu);
 }
 
 }  // namespace graft

@@ -22,7 +22,7 @@ class DropoutLayer : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> MakeLayer(const Dropout& spec, std::vector<torch::Tensor> /*parameters*/) {
+std::unique_ptr<Layer> MakeLayer(const Dropout& spec, absl::Span<const torch::Tensor> /*parameters*/) {
   return std::make_unique<DropoutLayer>(spec.rate);
 }
 

@@ -13,7 +13,7 @@ class FlattenLayer : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> MakeLayer(const Flatten& /*spec*/, std::vector<torch::Tensor> /*parameters*/) {
+std::unique_ptr<Layer> MakeLayer(const Flatten& /*spec*/, absl::Span<const torch::Tensor> /*parameters*/) {
   return std::make_unique<FlattenLayer>();
 }
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
-#include <vector>
 
+#include "absl/types/span.h"
 #include "core/model/layers.h"
 
 namespace graft {
@@ -36,11 +36,11 @@ class Layer {
 
 // One for each kind of layer, in its own file. `parameters` are those of LayerSpec::Parameters, in its order, and
 // shared with the caller, who may train them.
-std::unique_ptr<Layer> MakeLayer(const Conv2D& spec, std::vector<torch::Tensor> parameters);
-std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, std::vector<torch::Tensor> parameters);
-std::unique_ptr<Layer> MakeLayer(const Flatten& spec, std::vector<torch::Tensor> parameters);
-std::unique_ptr<Layer> MakeLayer(const Dense& spec, std::vector<torch::Tensor> parameters);
-std::unique_ptr<Layer> MakeLayer(const Dropout& spec, std::vector<torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Conv2D& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Flatten& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Dense& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Dropout& spec, absl::Span<const torch::Tensor> parameters);
 
 // LibTorch pads both ends alike. Of a window that doesn't: `x` with its padding laid around it in `value`s, and 0; of
 // others `x` as it is, and what LibTorch's operator is to pad with.

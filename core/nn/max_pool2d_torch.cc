@@ -20,7 +20,7 @@ class MaxPool2DLayer : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, std::vector<torch::Tensor> /*parameters*/) {
+std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, absl::Span<const torch::Tensor> /*parameters*/) {
   return std::make_unique<MaxPool2DLayer>(spec.window);
 }
 

@@ -61,9 +61,8 @@ Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const
     }
     shape = spec.Output(shape);
     const bool fused = before != nullptr && before->Fuse(spec);
-    steps_.push_back({spec.name,
-                      std::visit([&](const auto& layer) { return MakeLayer(layer, std::move(tensors)); }, spec.layer),
-                      fused});
+    steps_.push_back(
+        {spec.name, std::visit([&](const auto& layer) { return MakeLayer(layer, tensors); }, spec.layer), fused});
     before = fused ? before : steps_.back().layer.get();
   }
 }
@@ -134,6 +133,7 @@ absl::Status Network::Load(const TensorView& view, Parameter* parameter) {
 
 absl::Status Network::Save(const std::filesystem::path& path) const {
   std::vector<NamedTensor> tensors;
+  tensors.reserve(parameters_.size());
   for (const Parameter& parameter : parameters_) {
     tensors.push_back({parameter.name, parameter.tensor.detach().cpu().contiguous()});
   }
@@ -142,6 +142,7 @@ absl::Status Network::Save(const std::filesystem::path& path) const {
 
 std::vector<NamedTensor> Network::parameters() const {
   std::vector<NamedTensor> named;
+  named.reserve(parameters_.size());
   for (const Parameter& parameter : parameters_) {
     named.push_back({parameter.name, parameter.tensor});
   }
@@ -150,6 +151,7 @@ std::vector<NamedTensor> Network::parameters() const {
 
 std::vector<double> Network::rates() const {
   std::vector<double> rates;
+  rates.reserve(parameters_.size());
   for (const Parameter& parameter : parameters_) {
     rates.push_back(parameter.rate);
   }

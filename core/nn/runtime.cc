@@ -1,6 +1,7 @@
 #include "core/nn/runtime.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/Device.h>
 #include <malloc.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
@@ -68,7 +69,7 @@ absl::StatusOr<std::string> ResolveDevice(const std::string& device) {
     if (device == "auto") {
       return count > 0 ? "cuda:0" : "cpu";
     }
-    const torch::Device parsed(device);
+    const c10::Device parsed(device);
     if (parsed.is_cpu()) {
       return "cpu";
     }

@@ -28,6 +28,7 @@ class SequenceTrunk : public Trunk {
 
   std::vector<at::Tensor> Taps(const at::Tensor& input) const override {
     std::vector<at::Tensor> taps;
+    taps.reserve(blocks_.size());
     for (const auto& block : blocks_) {
       taps.push_back(block->Forward(taps.empty() ? input : taps.back()));
     }

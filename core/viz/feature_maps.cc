@@ -88,8 +88,9 @@ absl::StatusOr<std::string> FeatureMaps(const FeatureMapsPicture& picture) {
               {.color = kMuted, .size = kLabelSize});
   const auto size = static_cast<size_t>(picture.height * picture.width);
   for (int64_t i = 0; i < picture.channels; ++i) {
+    const int64_t row = i / columns;
     const Rect place{kMargin + static_cast<double>(i % columns) * (width + kGap),
-                     kTop + static_cast<double>(i / columns) * (height + kGap), width, height};
+                     kTop + static_cast<double>(row) * (height + kGap), width, height};
     canvas.Picture(place, Colored(picture.values.subspan(static_cast<size_t>(i) * size, size), picture.width, times),
                    static_cast<int>(picture.width * times), static_cast<int>(picture.height * times));
   }

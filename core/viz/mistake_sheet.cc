@@ -108,8 +108,9 @@ absl::StatusOr<std::string> DrawSheet(const Words& words, absl::string_view titl
     canvas.Text({kMargin, kTop + 24}, words.none, {.color = kInk, .size = kLabelSize});
   }
   for (size_t i = 0; i < mistakes.size(); ++i) {
+    const size_t row = i / kColumns;
     const Point corner{kMargin + static_cast<double>(i % kColumns) * (kSide + kGap),
-                       kTop + static_cast<double>(i / kColumns) * row_height};
+                       kTop + static_cast<double>(row) * row_height};
     DrawMistake(canvas, corner, words, mistakes[i]);
   }
   return canvas.EncodePng();

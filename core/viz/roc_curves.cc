@@ -64,6 +64,7 @@ std::string AreaText(double area) { return absl::StrFormat("%.3f", area); }
 std::vector<RocLine> RocLines(const EvaluationReport& report) {
   const size_t k = report.labels.size();
   std::vector<std::optional<double>> areas;
+  areas.reserve(k);
   for (const std::vector<RocPoint>& curve : report.roc) {
     areas.push_back(curve.empty() ? std::nullopt : std::optional(AreaUnder(curve)));
   }
@@ -148,6 +149,7 @@ absl::StatusOr<std::string> RocCurves(absl::string_view title, const EvaluationR
     canvas.StrokeRectangle(box, {.color = kGrid, .width = 1});
   }
   std::vector<LegendRow> rows;
+  rows.reserve(lines.size());
   for (const RocLine& line : lines) {
     rows.push_back({line.name, line.area, line.area == kUndefined ? std::nullopt : std::optional(line.style)});
   }

@@ -118,9 +118,9 @@ absl::Status AddFeatureMaps(const LoadedModel& model, const Explanation& explana
 
 absl::StatusOr<v1::ExplainResponse> Drawn(const Call& call, const v1::ExplainRequest& request, const LoadedModel& model,
                                           const Explanation& explanation) {
-  const absl::Status gone = absl::CancelledError("the caller has gone");
+  constexpr absl::string_view kGone = "the caller has gone";
   if (call.Cancelled()) {
-    return gone;
+    return absl::CancelledError(kGone);
   }
   v1::ExplainResponse response = Begun(model);
   for (const size_t i : Order(explanation.probabilities())) {
@@ -131,7 +131,7 @@ absl::StatusOr<v1::ExplainResponse> Drawn(const Call& call, const v1::ExplainReq
   GRAFT_RETURN_IF_ERROR(AddHeatMap(request, model, explanation, response.mutable_heat_map()));
   for (size_t layer = 0; layer < explanation.plan().layers.size(); ++layer) {
     if (call.Cancelled()) {
-      return gone;
+      return absl::CancelledError(kGone);
     }
     GRAFT_RETURN_IF_ERROR(AddFeatureMaps(model, explanation, layer, response.add_feature_maps()));
   }

@@ -76,7 +76,7 @@ absl::Status WithImage(const Source& source, const ManifestEntry& entry,
     const MemoryBudget::Share share = DecodingMemory().Take(info.decoded_bytes);
     return use(bytes, info);
   };
-  const absl::Status status = read();
+  absl::Status status = read();
   if (status.ok() || absl::IsResourceExhausted(status)) {
     return status;
   }
@@ -230,6 +230,7 @@ absl::StatusOr<Sheet> Augmented(const Source& source, const v1::PreviewDatasetRe
 
   // One class after the other, so that few images show many of them.
   std::vector<std::vector<size_t>> by_label;
+  by_label.reserve(source.manifest.labels.size());
   for (size_t label = 0; label < source.manifest.labels.size(); ++label) {
     by_label.push_back(
         Shuffled(source, request.seed(), EntriesOf(source.manifest, Part::kTrain, static_cast<int>(label))));
@@ -259,7 +260,7 @@ absl::StatusOr<Sheet> Augmented(const Source& source, const v1::PreviewDatasetRe
   const absl::Status status = ForEachPicture(source, entries.size(), [&](size_t i) -> absl::Status {
     const ManifestEntry& entry = source.manifest.entries[entries[i]];
     std::vector<uint8_t> original(static_cast<size_t>(side) * static_cast<size_t>(side) * 3);
-    const absl::Status decoded = WithImage(source, entry, [&](absl::Span<const uint8_t> bytes, const ImageInfo& info) {
+    absl::Status decoded = WithImage(source, entry, [&](absl::Span<const uint8_t> bytes, const ImageInfo& info) {
       return DecodeImageTo(bytes, info, side, options.interpolation, absl::MakeSpan(original));
     });
     if (!decoded.ok()) {

@@ -72,7 +72,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Unix(const std::filesystem::
     return absl::InvalidArgumentError(absl::StrCat("'", path.string(), "' is too long for a Unix socket; at most ",
                                                    sizeof(un.sun_path) - 1, " bytes are possible"));
   }
-  std::strcpy(un.sun_path, path.c_str());
+  std::memcpy(un.sun_path, path.c_str(), path.string().size() + 1);
   auto listener = std::unique_ptr<Listener>(new Listener(max_connections));
   std::memcpy(&listener->address_.storage, &un, sizeof(un));
   listener->address_.size = sizeof(un);

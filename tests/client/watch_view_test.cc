@@ -84,7 +84,7 @@ TEST_F(WatchViewTest, APipeGetsEachPhasesStartAndEndAndProgressEveryFiveSeconds)
   view.ShowQueuePosition("job-1", 1);
   view.Show(State(1, v1::JOB_STATE_RUNNING));
   EXPECT_EQ(Take(), "job-1 is queued\njob-1 is number 2 in line\njob-1 is number 1 in line\njob-1 is running\n");
-  for (int i = 0; i <= 12; ++i) {
+  for (int64_t i = 0; i <= 12; ++i) {
     view.Show(Copy(2 + i, i * 100));
   }
   view.Show(Copy(15, 2000));

@@ -8,7 +8,6 @@
 namespace graft {
 namespace {
 
-using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
 using ::testing::_;
 using ::testing::HasSubstr;

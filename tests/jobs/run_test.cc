@@ -10,7 +10,6 @@ namespace graft {
 namespace {
 
 namespace fs = std::filesystem;
-using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
 using ::testing::_;
 using ::testing::Contains;

@@ -13,7 +13,6 @@ namespace graft {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 std::string Logged(const std::string& value) {
   std::ostringstream out;

@@ -11,11 +11,9 @@ namespace graft {
 namespace {
 
 using ::graft::testing::Context;
-using ::graft::testing::IsOk;
 using ::graft::testing::PuppetEngine;
 using ::graft::testing::PuppetExecutor;
 using ::graft::testing::StatusIs;
-using ::testing::_;
 using ::testing::HasSubstr;
 
 using ServerTest = testing::ServerFixture;

@@ -17,7 +17,6 @@ namespace {
 
 using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
-using ::testing::_;
 using ::testing::HasSubstr;
 
 // A server that answers as the test says, on a Unix socket.

@@ -179,12 +179,12 @@ inline void TransformOutputTile(const ForwardArguments& a, const TilePosition& t
       }
     }
     if (a.epilogue.pool) {
-      for (int i = 0; i < kTile / 2; ++i) {
+      for (int64_t i = 0; i < kTile / 2; ++i) {
         Vec upper[kTile];
         Vec lower[kTile];
         OutputTransform(half[2 * i], upper);
         OutputTransform(half[2 * i + 1], lower);
-        for (int j = 0; j < kTile / 2; ++j) {
+        for (int64_t j = 0; j < kTile / 2; ++j) {
           const Vec sum = upper[2 * j] + upper[2 * j + 1] + lower[2 * j] + lower[2 * j + 1];
           not_finite += sum - sum;
           const Vec most = Max(Max(upper[2 * j], upper[2 * j + 1]), Max(lower[2 * j], lower[2 * j + 1]));

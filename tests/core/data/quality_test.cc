@@ -13,7 +13,6 @@ using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
 using ::testing::_;
 using ::testing::AllOf;
-using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

@@ -319,7 +319,7 @@ TEST(ReportJsonTest, LongCurvesAreThinned) {
   std::vector<float> scores;
   for (int i = 0; i < 20000; ++i) {
     truth.push_back(static_cast<int>(random() % 2));
-    scores.push_back(static_cast<float>((random() % 1000000 + truth.back() * 400000) / 1.4e6));
+    scores.push_back(static_cast<float>((random() % 1000000 + truth.back() * 400000L) / 1.4e6));
   }
   ASSERT_OK_AND_ASSIGN(const EvaluationReport report, EvaluateTwo(truth, scores));
   ASSERT_GT(report.roc[1].size(), 2000u);

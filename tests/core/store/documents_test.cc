@@ -10,7 +10,6 @@ namespace {
 using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
 using ::testing::_;
-using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 

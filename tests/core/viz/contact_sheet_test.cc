@@ -5,9 +5,6 @@
 
 #include "tests/testing/files.h"
 
-// Fontconfig keeps a few patterns for the life of the process, by pointers that the leak check doesn't follow.
-extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
-
 namespace graft {
 namespace {
 

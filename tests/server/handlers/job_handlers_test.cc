@@ -4,9 +4,6 @@
 #include "jobs/learning_curves.h"
 #include "tests/server/handlers/fixture.h"
 
-// Fontconfig keeps a few patterns for the life of the process, by pointers that the leak check doesn't follow.
-extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
-
 namespace graft {
 namespace {
 

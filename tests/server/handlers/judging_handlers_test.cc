@@ -12,7 +12,6 @@ namespace {
 using absl::StatusCode;
 using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
-using ::testing::_;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;

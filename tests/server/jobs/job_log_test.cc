@@ -18,7 +18,6 @@ using ::graft::testing::IsOk;
 using ::graft::testing::StatusIs;
 using ::testing::_;
 using ::testing::AllOf;
-using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -380,7 +379,7 @@ class JobLogDamageTest : public JobLogTest, public ::testing::WithParamInterface
     const auto size = static_cast<int64_t>(fs::file_size(path));
     constexpr int kFlips = 60;
     constexpr int kCuts = 24;
-    for (int i = 0; i < kFlips + kCuts; ++i) {
+    for (int64_t i = 0; i < kFlips + kCuts; ++i) {
       copy(saved.path(), dir_.path());
       std::string content = testing::ReadText(path);
       std::string what;

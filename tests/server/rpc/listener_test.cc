@@ -32,7 +32,7 @@ class FewDescriptors {
     const int next = dup(STDIN_FILENO);
     close(next);
     rlimit few = before_;
-    few.rlim_cur = static_cast<rlim_t>(next + more);
+    few.rlim_cur = static_cast<rlim_t>(next) + static_cast<rlim_t>(more);
     setrlimit(RLIMIT_NOFILE, &few);
   }
   ~FewDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
@@ -171,6 +171,7 @@ TEST(ListenerTest, AUnixSocketIsTheUsersOwnAndGoesWithItsListener) {
   EXPECT_EQ(std::filesystem::status(dir / "socket").permissions(), std::filesystem::perms::owner_all);
   listener->Start([&](int fd) { taken.Add(fd); });
   const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_GE(fd, 0);
   EXPECT_EQ(connect(fd, listener->address().get(), listener->address().size), 0);
   taken.Await(1);
   close(fd);
