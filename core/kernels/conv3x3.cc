@@ -31,6 +31,8 @@ Isa DetectIsa() {
   return isa;
 }
 
+}  // namespace
+
 const Table& TableOf(Isa isa) {
 #ifdef GRAFT_HAVE_X86_KERNELS
   switch (isa) {
@@ -42,10 +44,8 @@ const Table& TableOf(Isa isa) {
       break;
   }
 #endif
-  std::abort();  // the caller's mistake: there are no kernels for kNone
+  std::abort();  // the caller's mistake
 }
-
-}  // namespace
 
 Isa BestIsa() {
   static const Isa isa = DetectIsa();

@@ -18,9 +18,37 @@ int64_t ElementCount(const Shape& shape) {
 std::string ShapeText(const Shape& shape) { return absl::StrJoin(shape, "x"); }
 
 int64_t Window::Outputs(int64_t inputs) const {
+  if (same) {
+    return (inputs + stride - 1) / stride;
+  }
   const int64_t room = inputs + pad_before + pad_after - size;
   return room < 0 ? 0 : room / stride + 1;
 }
+
+int64_t Window::PadBefore(int64_t inputs) const {
+  return same ? std::max<int64_t>(0, (Outputs(inputs) - 1) * stride + size - inputs) / 2 : pad_before;
+}
+
+int64_t Window::PadAfter(int64_t inputs) const {
+  return same ? std::max<int64_t>(0, (Outputs(inputs) - 1) * stride + size - inputs) - PadBefore(inputs) : pad_after;
+}
+
+namespace {
+
+void AddConvolution(const std::string& name, int64_t outputs, int64_t inputs, int64_t size,
+                    std::vector<ParameterSpec>* parameters) {
+  parameters->push_back(
+      {absl::StrCat(name, ".weight"), {outputs, inputs, size, size}, size * size * inputs, size * size * outputs});
+}
+
+void AddBatchNorm(const std::string& name, int64_t channels, std::vector<ParameterSpec>* parameters) {
+  parameters->push_back({absl::StrCat(name, ".weight"), {channels}, 0, 0, 1});
+  parameters->push_back({absl::StrCat(name, ".bias"), {channels}});
+  parameters->push_back({absl::StrCat(name, ".running_mean"), {channels}, 0, 0, 0, false});
+  parameters->push_back({absl::StrCat(name, ".running_var"), {channels}, 0, 0, 1, false});
+}
+
+}  // namespace
 
 Shape Conv2D::Output(const Shape& input) const { return {window.Outputs(input[0]), window.Outputs(input[1]), filters}; }
 
@@ -46,12 +74,42 @@ std::vector<ParameterSpec> Dense::Parameters(const Shape& input) const {
 Shape Dropout::Output(const Shape& input) const { return input; }
 std::vector<ParameterSpec> Dropout::Parameters(const Shape& /*input*/) const { return {}; }
 
+Shape ConvNorm2D::Output(const Shape& input) const {
+  return {window.Outputs(input[0]), window.Outputs(input[1]), filters};
+}
+std::vector<ParameterSpec> ConvNorm2D::Parameters(const Shape& input) const {
+  std::vector<ParameterSpec> parameters;
+  AddConvolution(convolution, filters, input[2], window.size, &parameters);
+  AddBatchNorm(norm, filters, &parameters);
+  return parameters;
+}
+
+Shape InvertedResidual::Output(const Shape& input) const {
+  return {window.Outputs(input[0]), window.Outputs(input[1]), filters};
+}
+std::vector<ParameterSpec> InvertedResidual::Parameters(const Shape& input) const {
+  // As timm names them.
+  const bool expands = expansion > 1;
+  const int64_t channels = input[2] * expansion;
+  std::vector<ParameterSpec> parameters;
+  if (expands) {
+    AddConvolution("conv_pw", channels, input[2], 1, &parameters);
+    AddBatchNorm("bn1", channels, &parameters);
+  }
+  AddConvolution("conv_dw", channels, 1, window.size, &parameters);
+  AddBatchNorm(expands ? "bn2" : "bn1", channels, &parameters);
+  AddConvolution(expands ? "conv_pwl" : "conv_pw", filters, channels, 1, &parameters);
+  AddBatchNorm(expands ? "bn3" : "bn2", filters, &parameters);
+  return parameters;
+}
+
 absl::string_view LayerSpec::type() const {
   return std::visit([](const auto& l) { return l.kType; }, layer);
 }
 
 std::string LayerSpec::FileName(const ParameterSpec& parameter) const {
-  return absl::StrCat(file_name.empty() ? name : file_name, ".", parameter.name);
+  const std::string& before = file_name.has_value() ? *file_name : name;
+  return before.empty() ? parameter.name : absl::StrCat(before, ".", parameter.name);
 }
 
 Shape LayerSpec::Output(const Shape& input) const {
@@ -70,7 +128,7 @@ absl::StatusOr<std::vector<LayerInfo>> DescribeLayers(absl::Span<const LayerSpec
     info.name = layer.name;
     info.type = std::string(layer.type());
     for (const ParameterSpec& parameter : layer.Parameters(shape)) {
-      info.parameters += ElementCount(parameter.shape);
+      info.parameters += parameter.learned ? ElementCount(parameter.shape) : 0;
     }
     shape = layer.Output(shape);
     if (std::any_of(shape.begin(), shape.end(), [](int64_t n) { return n < 1; })) {

@@ -8,6 +8,7 @@
 #define GRAFT_CORE_MODEL_LAYERS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -25,27 +26,36 @@ int64_t ElementCount(const Shape& shape);
 std::string ShapeText(const Shape& shape);
 
 // What follows a layer's sum.
-enum class Activation { kNone, kRelu };
+enum class Activation { kNone, kRelu, kRelu6 };
 
-// A square window that slides over height and width in the same way. Unequal paddings make TensorFlow's SAME.
+// A square window that slides over height and width in the same way.
 struct Window {
   int64_t size = 1;
   int64_t stride = 1;
   int64_t pad_before = 0;  // above and on the left
   int64_t pad_after = 0;   // below and on the right
+  // TensorFlow's SAME: a side of n gives ceil(n / stride) outputs; what that takes of padding depends on n, and an odd
+  // one goes behind. The two above are 0 then.
+  bool same = false;
 
+  static Window Same(int64_t size, int64_t stride) { return {size, stride, 0, 0, true}; }
   // How often it fits into a side of `inputs`; 0 when it doesn't.
   int64_t Outputs(int64_t inputs) const;
+  int64_t PadBefore(int64_t inputs) const;
+  int64_t PadAfter(int64_t inputs) const;
   bool operator==(const Window& other) const = default;
 };
 
 // A tensor that training changes.
 struct ParameterSpec {
-  absl::string_view name;  // "weight", "bias"
-  Shape shape;             // as LibTorch has it
-  // Keras's default, Glorot-uniform: evenly in +-sqrt(6 / (fan_in + fan_out)). Both 0: the tensor starts as zeros.
+  std::string name;  // "weight", "bias"
+  Shape shape;       // as LibTorch has it
+  // Keras's default, Glorot-uniform: evenly in +-sqrt(6 / (fan_in + fan_out)). Both 0: all of it starts as `start`.
   int64_t fan_in = 0;
   int64_t fan_out = 0;
+  float start = 0;
+  // By its gradient; else by what goes through the layer, as the running mean and variance of a batch norm are.
+  bool learned = true;
 };
 
 struct Conv2D {
@@ -93,12 +103,44 @@ struct Dropout {
   std::vector<ParameterSpec> Parameters(const Shape& input) const;
 };
 
+// A convolution without bias and the batch norm behind it (Ioffe and Szegedy, 2015), whose statistics move while the
+// layer trains and stand still else; then they are folded into the convolution.
+struct ConvNorm2D {
+  static constexpr absl::string_view kType = "Conv2D+BatchNorm";
+  int64_t filters = 0;
+  Window window;
+  Activation activation = Activation::kNone;
+  // What files call the two.
+  std::string convolution = "conv";
+  std::string norm = "bn";
+  double epsilon = 1e-5;
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+// MobileNetV2's block (Sandler et al., 2018) as EfficientNet-Lite has it, without squeeze-and-excite: a 1x1 convolution
+// to `expansion` times the channels (1: none), one of each channel by itself, and a 1x1 convolution to `filters`; each
+// with its batch norm, and ReLU6 behind the first two. Where shapes allow, the input is added to the output.
+struct InvertedResidual {
+  static constexpr absl::string_view kType = "InvertedResidual";
+  int64_t expansion = 1;
+  int64_t filters = 0;
+  Window window;  // of the convolution in the middle
+  double epsilon = 1e-3;
+
+  bool AddsInput(const Shape& input) const { return window.stride == 1 && input[2] == filters; }
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
 // A layer of a network.
 struct LayerSpec {
   std::string name;
-  std::variant<Conv2D, MaxPool2D, Flatten, Dense, Dropout> layer;
-  // What its tensors are called in files, before ".weight" and ".bias"; empty: as the layer.
-  std::string file_name = {};
+  std::variant<Conv2D, MaxPool2D, Flatten, Dense, Dropout, ConvNorm2D, InvertedResidual> layer;
+  // What its tensors are called in files, before ".weight" and ".bias"; none: as the layer. Empty: nothing stands
+  // before.
+  std::optional<std::string> file_name = {};
   bool trainable = true;
   double rate = 1;  // learning rate of its parameters, as a share of the training's
 
@@ -113,8 +155,8 @@ struct LayerSpec {
 struct LayerInfo {
   std::string name;
   std::string type;
-  Shape output_shape;  // of one image
-  int64_t parameters = 0;
+  Shape output_shape;      // of one image
+  int64_t parameters = 0;  // learned ones
   bool trainable = false;
 };
 

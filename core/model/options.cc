@@ -266,6 +266,8 @@ absl::string_view PreprocessingName(Preprocessing preprocessing) {
       return "caffe";
     case Preprocessing::kTorchvision:
       return "torchvision";
+    case Preprocessing::kCenter:
+      return "center";
   }
   return "";
 }

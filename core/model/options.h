@@ -26,6 +26,7 @@ enum class Preprocessing {
   kRescale,      // RGB / 255
   kCaffe,        // BGR - (103.939, 116.779, 123.68)
   kTorchvision,  // (RGB / 255 - mean) / deviation
+  kCenter,       // (RGB - 127) / 128
 };
 absl::string_view PreprocessingName(Preprocessing preprocessing);
 

@@ -33,11 +33,64 @@ std::vector<TrunkBlock> Vgg16Blocks() {
   return blocks;
 }
 
+// EfficientNet-Lite (Tan and Le, 2019, in the form that Google released for small devices): seven stages of inverted
+// residuals between a stem and a head of constant width. Files name tensors as timm does.
+struct LiteStage {
+  int64_t expansion;
+  int64_t filters;
+  int64_t window;
+  int64_t stride;
+  int repeats;
+};
+
+std::vector<TrunkBlock> EfficientNetLiteBlocks(std::initializer_list<LiteStage> stages) {
+  constexpr double kEpsilon = 1e-3;
+  std::vector<TrunkBlock> blocks;
+  for (const LiteStage& stage : stages) {
+    const size_t i = blocks.size();
+    TrunkBlock block;
+    block.name = absl::StrCat("stage", i + 1);
+    if (i == 0) {
+      block.layers.push_back(
+          {"stem", ConvNorm2D{32, Window::Same(3, 2), Activation::kRelu6, "conv_stem", "bn1", kEpsilon}, "", false});
+    }
+    for (int j = 0; j < stage.repeats; ++j) {
+      block.layers.push_back({absl::StrCat(block.name, "_block", j + 1),
+                              InvertedResidual{stage.expansion, stage.filters,
+                                               Window::Same(stage.window, j == 0 ? stage.stride : 1), kEpsilon},
+                              absl::StrCat("blocks.", i, ".", j), false});
+    }
+    blocks.push_back(std::move(block));
+  }
+  blocks.back().layers.push_back(
+      {"head", ConvNorm2D{1280, Window(), Activation::kRelu6, "conv_head", "bn2", kEpsilon}, "", false});
+  return blocks;
+}
+
 }  // namespace
 
 absl::Span<const TrunkInfo> Trunks() {
-  static const auto* const kTrunks =
-      new std::vector<TrunkInfo>{{"vgg16", "sequence", Preprocessing::kCaffe, Vgg16Blocks(), 14'714'688, 32}};
+  static const auto* const kTrunks = new std::vector<TrunkInfo>{
+      {"vgg16", "sequence", Preprocessing::kCaffe, Vgg16Blocks(), 14'714'688, 32, 224},
+      {"efficientnet_lite0", "sequence", Preprocessing::kCenter,
+       EfficientNetLiteBlocks({{1, 16, 3, 1, 1},
+                               {6, 24, 3, 2, 2},
+                               {6, 40, 5, 2, 2},
+                               {6, 80, 3, 2, 3},
+                               {6, 112, 5, 1, 3},
+                               {6, 192, 5, 2, 4},
+                               {6, 320, 3, 1, 1}}),
+       3'371'008, 32, 224},
+      {"efficientnet_lite2", "sequence", Preprocessing::kCenter,
+       EfficientNetLiteBlocks({{1, 16, 3, 1, 1},
+                               {6, 24, 3, 2, 3},
+                               {6, 48, 5, 2, 3},
+                               {6, 88, 3, 2, 4},
+                               {6, 120, 5, 1, 4},
+                               {6, 208, 5, 2, 5},
+                               {6, 352, 3, 1, 1}}),
+       4'811'072, 32, 260},
+  };
   return *kTrunks;
 }
 
@@ -95,9 +148,10 @@ absl::Status CheckTrunkWeights(const std::filesystem::path& weights_dir, absl::s
   if (std::filesystem::exists(TrunkFile(weights_dir, name), error)) {
     return absl::OkStatus();
   }
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the weights of ", name, " are missing: ", TrunkFile(weights_dir, name).string(),
-      " isn't there. Run deploy/fetch-weights --out ", weights_dir.string(), ", or start graftd with --weights-dir"));
+  return absl::FailedPreconditionError(absl::StrCat("the weights of ", name,
+                                                    " are missing: ", TrunkFile(weights_dir, name).string(),
+                                                    " isn't there. Run deploy/fetch-weights ", name, " --out ",
+                                                    weights_dir.string(), ", or start graftd with --weights-dir"));
 }
 
 }  // namespace graft

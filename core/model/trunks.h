@@ -29,6 +29,7 @@ struct TrunkInfo {
   std::vector<TrunkBlock> blocks;  // in the order in which they run
   int64_t parameters;
   int64_t stride;  // pixels of input per pixel of output
+  int image_size;  // pixels of a side that suit its weights
 
   // Those of all blocks.
   std::vector<LayerSpec> layers() const;

@@ -1,6 +1,5 @@
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/autograd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "core/kernels/conv3x3.h"
 #include "core/nn/algorithm_choice.h"
 #include "core/nn/layer_torch.h"
+#include "core/nn/onednn_torch.h"
 #include "core/nn/runtime.h"
 
 namespace graft {
@@ -22,7 +22,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
-constexpr size_t kOneDnnShapes = 4;  // of inputs, that a layer keeps its weights in oneDNN's order for
 
 kernels::FilterView View(const torch::Tensor& weight) {
   return {weight.data_ptr<float>(), weight.stride(0), weight.stride(2), weight.stride(3), weight.stride(1)};
@@ -116,25 +115,6 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
   }
 };
 
-// oneDNN's convolution with what follows it fused and its weights in an order of its own, which LibTorch has for its
-// compiler's sake and doesn't declare in a header.
-auto& PointwiseConvolution() {
-  using Fn = torch::Tensor(const torch::Tensor&, const torch::Tensor&, const std::optional<torch::Tensor>&,
-                           at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t, std::string_view,
-                           c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_convolution_pointwise", "").typed<Fn>();
-  return op;
-}
-
-auto& ReorderConvolutionWeight() {
-  using Fn = torch::Tensor(const torch::Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t,
-                           c10::OptionalArrayRef<int64_t>);
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_reorder_convolution_weight", "").typed<Fn>();
-  return op;
-}
-
 // A convolution, its bias, its activation, and the 2x2 max-pool that may follow.
 //
 // Our own kernels, Winograd's, are for 3x3 windows with stride 1 and ReLU on the CPU; the rest is LibTorch's. Without
@@ -149,7 +129,8 @@ class Conv2DLayer : public Layer {
       : window_(spec.window),
         relu_(spec.activation == Activation::kRelu),
         weight_(std::move(weight)),
-        bias_(std::move(bias)) {}
+        bias_(std::move(bias)),
+        onednn_(spec.window.stride, 1, spec.activation) {}
 
   bool Fuse(const LayerSpec& next) override {
     const auto* const pool = std::get_if<MaxPool2D>(&next.layer);
@@ -161,7 +142,7 @@ class Conv2DLayer : public Layer {
   }
 
   torch::Tensor Forward(const torch::Tensor& input, const Pass& pass) const override {
-    const auto [padded, padding] = PadUnevenly(input, window_, 0);
+    const auto [padded, padding] = Pad(input, window_, 0);
     const bool pool = pool_ && !pass.inspecting;
     const torch::Tensor weight = pass.inspecting ? weight_.detach() : weight_;
     const torch::Tensor bias = pass.inspecting ? bias_.detach() : bias_;
@@ -175,7 +156,7 @@ class Conv2DLayer : public Layer {
       if (!pass.inspecting) {
         const MutexLock lock(&mutex_);  // the weights may be about to change
         own_filter_.reset();
-        onednn_filters_.clear();
+        onednn_.Forget();
       }
       return own ? ConvolutionFunction::apply(x, weight, bias, padding, pool) : InTorch(x, weight, bias, padding, pool);
     }
@@ -215,27 +196,7 @@ class Conv2DLayer : public Layer {
     if (!at::hasMKLDNN()) {
       return InTorch(x, weight_, bias_, padding, pool);
     }
-    torch::Tensor filter;
-    const int64_t paddings[] = {padding, padding};
-    const int64_t strides[] = {window_.stride, window_.stride};
-    {
-      const MutexLock lock(&mutex_);
-      // With weights in the order for another shape, oneDNN would reorder them in every call.
-      const auto known = std::find_if(onednn_filters_.begin(), onednn_filters_.end(),
-                                      [&](const auto& entry) { return entry.first == x.sizes(); });
-      if (known != onednn_filters_.end()) {
-        filter = known->second;
-      } else {
-        filter = ReorderConvolutionWeight().call(weight_.detach(), paddings, strides, {1, 1}, 1, x.sizes());
-        if (onednn_filters_.size() == kOneDnnShapes) {
-          onednn_filters_.erase(onednn_filters_.begin());
-        }
-        onednn_filters_.emplace_back(x.sizes().vec(), filter);
-      }
-    }
-    const torch::Tensor y =
-        PointwiseConvolution().call(x, filter, bias_, paddings, strides, {1, 1}, 1, relu_ ? "relu" : "none",
-                                    c10::List<std::optional<at::Scalar>>(), "");
+    const torch::Tensor y = onednn_.Run(x, padding, weight_, bias_);
     return pool ? MaxPool(y) : y;
   }
 
@@ -262,7 +223,7 @@ class Conv2DLayer : public Layer {
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     });
     const MutexLock lock(&mutex_);
-    onednn_filters_.clear();
+    onednn_.Forget();
     if (from > kLargestTried) {
       own_filter_.reset();
     }
@@ -274,14 +235,13 @@ class Conv2DLayer : public Layer {
   const bool relu_;
   const torch::Tensor weight_;
   const torch::Tensor bias_;
+  const OneDnnConvolution onednn_;
   bool pool_ = false;  // constant once the network is built
 
   mutable Mutex choosing_ ABSL_ACQUIRED_BEFORE(mutex_);  // held while a choice is made, so that it is made once
   mutable Mutex mutex_;
   // Made of the weights when first needed; dropped when they are trained.
   mutable torch::Tensor own_filter_ ABSL_GUARDED_BY(mutex_);
-  // By the input's shape; newest last.
-  mutable std::vector<std::pair<std::vector<int64_t>, torch::Tensor>> onednn_filters_ ABSL_GUARDED_BY(mutex_);
   // By height and width.
   mutable std::map<std::pair<int64_t, int64_t>, int64_t> own_from_batch_ ABSL_GUARDED_BY(mutex_);
 };

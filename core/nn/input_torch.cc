@@ -21,6 +21,8 @@ float Prepared(float value, Preprocessing preprocessing, size_t channel) {
       return value - kCaffeMean[channel];
     case Preprocessing::kTorchvision:
       return (value / 255 - kTorchvisionMean[channel]) / kTorchvisionDeviation[channel];
+    case Preprocessing::kCenter:
+      return (value - 127) / 128;
   }
   return value;
 }

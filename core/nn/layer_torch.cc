@@ -2,12 +2,15 @@
 
 namespace graft {
 
-std::pair<torch::Tensor, int64_t> PadUnevenly(const torch::Tensor& x, const Window& window, double value) {
-  if (window.pad_before == window.pad_after) {
-    return {x, window.pad_before};
+Padded Pad(const torch::Tensor& x, const Window& window, double value) {
+  const int64_t top = window.PadBefore(x.size(2));
+  const int64_t bottom = window.PadAfter(x.size(2));
+  const int64_t left = window.PadBefore(x.size(3));
+  const int64_t right = window.PadAfter(x.size(3));
+  if (top == bottom && left == right && top == left) {
+    return {x, top};
   }
-  return {torch::constant_pad_nd(x, {window.pad_before, window.pad_after, window.pad_before, window.pad_after}, value),
-          0};
+  return {torch::constant_pad_nd(x, {left, right, top, bottom}, value), 0};
 }
 
 }  // namespace graft

@@ -20,6 +20,8 @@ struct Pass {
   // Somebody looks in (core/nn/layer_tap.h): each layer does its own work and not that of the next one too, and
   // gradients are wanted of what comes in, not of weights, so that what layers keep of these stays.
   bool inspecting = false;
+  // While training: how much of a batch's mean and variance goes into a batch norm's running ones.
+  double norm_momentum = 0.1;
 };
 
 // Thread-safe while nobody trains it: Forward only reads, but for what it keeps of its weights to be quicker.
@@ -41,10 +43,16 @@ std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, absl::Span<const torch::
 std::unique_ptr<Layer> MakeLayer(const Flatten& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const Dense& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const Dropout& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const ConvNorm2D& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const InvertedResidual& spec, absl::Span<const torch::Tensor> parameters);
 
-// LibTorch pads both ends alike. Of a window that doesn't: `x` with its padding laid around it in `value`s, and 0; of
-// others `x` as it is, and what LibTorch's operator is to pad with.
-std::pair<torch::Tensor, int64_t> PadUnevenly(const torch::Tensor& x, const Window& window, double value);
+// LibTorch pads all sides alike. Where a window does: `x` as it is, and what LibTorch's operator is to pad with. Else
+// `x` with its padding laid around it in `value`s, and 0.
+struct Padded {
+  torch::Tensor x;
+  int64_t padding;
+};
+Padded Pad(const torch::Tensor& x, const Window& window, double value);
 
 }  // namespace graft
 

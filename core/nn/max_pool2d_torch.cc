@@ -10,7 +10,7 @@ class MaxPool2DLayer : public Layer {
   explicit MaxPool2DLayer(const Window& window) : window_(window) {}
 
   torch::Tensor Forward(const torch::Tensor& x, const Pass& /*pass*/) const override {
-    const auto [padded, padding] = PadUnevenly(x, window_, -std::numeric_limits<double>::infinity());
+    const auto [padded, padding] = Pad(x, window_, -std::numeric_limits<double>::infinity());
     return torch::max_pool2d(padded, window_.size, window_.stride, padding);
   }
 

@@ -54,10 +54,9 @@ Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const
       torch::Tensor tensor =
           torch::empty(parameter.shape, torch::TensorOptions().device(device).memory_format(
                                             filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
-      tensor.set_requires_grad(spec.trainable);
+      tensor.set_requires_grad(spec.trainable && parameter.learned);
       tensors.push_back(tensor);
-      parameters_.push_back(
-          {spec.FileName(parameter), std::move(tensor), parameter.fan_in, parameter.fan_out, spec.rate});
+      parameters_.push_back({spec.FileName(parameter), std::move(tensor), parameter, spec.trainable, spec.rate});
     }
     shape = spec.Output(shape);
     const bool fused = before != nullptr && before->Fuse(spec);
@@ -70,9 +69,9 @@ Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const
 void Network::Initialize(at::Generator generator) {
   const torch::NoGradGuard no_grad;
   for (Parameter& parameter : parameters_) {
-    const int64_t fans = parameter.fan_in + parameter.fan_out;
+    const int64_t fans = parameter.spec.fan_in + parameter.spec.fan_out;
     if (fans == 0) {
-      parameter.tensor.zero_();
+      parameter.tensor.fill_(parameter.spec.start);
     } else {
       // On the CPU and in LibTorch's order, whatever the device and the memory's order are.
       const double limit = std::sqrt(6.0 / static_cast<double>(fans));
@@ -145,6 +144,16 @@ std::vector<NamedTensor> Network::parameters() const {
   named.reserve(parameters_.size());
   for (const Parameter& parameter : parameters_) {
     named.push_back({parameter.name, parameter.tensor});
+  }
+  return named;
+}
+
+std::vector<NamedTensor> Network::changing() const {
+  std::vector<NamedTensor> named;
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.trainable) {
+      named.push_back({parameter.name, parameter.tensor});
+    }
   }
   return named;
 }

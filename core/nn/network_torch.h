@@ -48,7 +48,9 @@ class Network {
 
   // The weights themselves, in the order of the layers, under their names in files.
   std::vector<NamedTensor> parameters() const;
-  // Of each of these, the learning rate as a share of the training's.
+  // Those of them that training changes, by their gradients (they want one then) or otherwise.
+  std::vector<NamedTensor> changing() const;
+  // Of each of parameters(), the learning rate as a share of the training's.
   std::vector<double> rates() const;
   void ZeroGradients();
 
@@ -56,8 +58,8 @@ class Network {
   struct Parameter {
     std::string name;
     torch::Tensor tensor;
-    int64_t fan_in;
-    int64_t fan_out;
+    ParameterSpec spec;
+    bool trainable;  // its layer is
     double rate;
   };
   struct Step {

@@ -198,8 +198,8 @@ absl::Status TrainingSession::Run(const TrainHooks& hooks) {
   }
   const torch::NoGradGuard no_grad;
   size_t i = 0;
-  for (NamedTensor& parameter : network_->parameters()) {
-    if (parameter.tensor.requires_grad() && !best_.empty()) {
+  for (NamedTensor& parameter : network_->changing()) {
+    if (!best_.empty()) {
       parameter.tensor.copy_(best_[i++]);
     }
   }
@@ -220,10 +220,8 @@ void TrainingSession::Judge(const EpochMetrics& epoch) {
   if (best_epoch_ == 0 || IsBetter(options_.keep, epoch, history_[static_cast<size_t>(best_epoch_) - 1])) {
     best_epoch_ = epoch.epoch;
     best_.clear();
-    for (const NamedTensor& parameter : network_->parameters()) {
-      if (parameter.tensor.requires_grad()) {
-        best_.push_back(parameter.tensor.detach().clone());
-      }
+    for (const NamedTensor& parameter : network_->changing()) {
+      best_.push_back(parameter.tensor.detach().clone());
     }
   }
 }
@@ -384,8 +382,8 @@ SessionState TrainingSession::Save() const {
   }
   state.tensors.push_back({kHistory, history});
   size_t best = 0;
-  for (const auto& [name, tensor] : network_->parameters()) {
-    if (tensor.requires_grad() && !best_.empty()) {
+  for (const auto& [name, tensor] : network_->changing()) {
+    if (!best_.empty()) {
       state.tensors.push_back({absl::StrCat(kBest, name), best_[best++].cpu().clone(at::MemoryFormat::Contiguous)});
     }
   }
@@ -434,8 +432,8 @@ absl::Status TrainingSession::Restore(const SessionState& state) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t lowest_epoch, FindNumber(state, "lowest_epoch", 0, epoch - 1));
   GRAFT_ASSIGN_OR_RETURN(const int64_t micro_batch, FindNumber(state, "micro_batch", 0, options_.batch_size));
   std::vector<torch::Tensor> best;
-  for (const auto& [name, tensor] : network_->parameters()) {
-    if (tensor.requires_grad() && best_epoch > 0) {
+  for (const auto& [name, tensor] : network_->changing()) {
+    if (best_epoch > 0) {
       GRAFT_ASSIGN_OR_RETURN(const torch::Tensor kept_then,
                              Find(state, absl::StrCat(kBest, name), torch::kFloat, tensor.sizes()));
       best.push_back(torch::empty_like(tensor.detach()).copy_(kept_then));

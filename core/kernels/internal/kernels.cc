@@ -2,6 +2,7 @@
 // GRAFT_VECTOR_FLOATS the width of a vector. It must not use anything inline from outside of that namespace, which
 // would be compiled for this instruction set and linked for all.
 #include "core/kernels/internal/direct_convolution.h"
+#include "core/kernels/internal/inverted_residual.h"
 #include "core/kernels/internal/pool.h"
 #include "core/kernels/internal/table.h"
 #include "core/kernels/internal/winograd_convolution.h"
@@ -57,7 +58,17 @@ void BackwardFilter(const BackwardFilterArguments& a) {
   }
 }
 
-extern const Table kTable = {FilterFloats,   PackFilter, WorkspaceFloats, Forward,
-                             BackwardFilter, MaxPool,    ReluPoolBackward};
+int64_t InvertedResidualFloats(const InvertedResidualShape& shape) { return PackedBlock(shape).floats; }
+
+int64_t InvertedResidualWorkspaceFloats(const InvertedResidualShape& shape, int threads) {
+  return threads * BandPlan(shape, threads).floats();
+}
+
+extern const Table kTable = {FilterFloats,           PackFilter,
+                             WorkspaceFloats,        Forward,
+                             BackwardFilter,         MaxPool,
+                             ReluPoolBackward,       InvertedResidualFloats,
+                             PackInvertedResidual,   InvertedResidualWorkspaceFloats,
+                             InvertedResidualForward};
 
 }  // namespace graft::kernels::GRAFT_ISA

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/kernels/conv3x3.h"
+#include "core/kernels/inverted_residual.h"
 
 namespace graft::kernels {
 
@@ -28,6 +29,15 @@ struct BackwardFilterArguments {
   float* gradient;
 };
 
+struct InvertedResidualArguments {
+  InvertedResidualShape shape;
+  const float* x;
+  const float* packed;
+  int threads;
+  float* workspace;
+  float* y;
+};
+
 struct PoolArguments {
   int64_t batch;
   int64_t height;
@@ -46,6 +56,11 @@ struct Table {
   void (*max_pool)(const PoolArguments& arguments, float* y);
   void (*relu_pool_backward)(const PoolArguments& arguments, const float* gradient, bool pool, float* workspace,
                              float* output_gradient, float* bias_gradient);
+  int64_t (*inverted_residual_floats)(const InvertedResidualShape& shape);
+  void (*pack_inverted_residual)(const InvertedResidualShape& shape, const InvertedResidualWeights& weights,
+                                 float* packed);
+  int64_t (*inverted_residual_workspace_floats)(const InvertedResidualShape& shape, int threads);
+  void (*inverted_residual)(const InvertedResidualArguments& arguments);
 };
 
 namespace avx2 {
@@ -54,6 +69,9 @@ extern const Table kTable;
 namespace avx512 {
 extern const Table kTable;
 }
+
+// Aborts for kNone, which has no kernels.
+const Table& TableOf(Isa isa);
 
 }  // namespace graft::kernels
 

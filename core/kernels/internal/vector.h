@@ -45,6 +45,9 @@ inline Vec Broadcast(float x) { return x - Vec{}; }
 // The larger one; b where either is not a number.
 inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }
 
+// The smaller one; b where either is not a number.
+inline Vec Min(Vec a, Vec b) { return a < b ? a : b; }
+
 // The larger one; NaN where either is.
 inline Vec MaxOrNan(Vec a, Vec b) { return a > b ? a : a == a ? b : a; }
 

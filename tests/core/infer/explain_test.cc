@@ -133,7 +133,7 @@ class DrawnModel {
 
  private:
   torch::Tensor Weight(const LayerSpec& layer, absl::string_view name) const {
-    return tensors_.at(absl::StrCat(layer.file_name.empty() ? layer.name : layer.file_name, ".", name));
+    return tensors_.at(absl::StrCat(layer.file_name.value_or(layer.name), ".", name));
   }
   torch::Tensor Layer(const LayerSpec& spec, const torch::Tensor& x) const {
     if (const auto* conv = std::get_if<Conv2D>(&spec.layer)) {

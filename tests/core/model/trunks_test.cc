@@ -42,7 +42,7 @@ TEST(TrunksTest, Vgg16sFeaturesAreTheReferences) {
   // torchvision's names, of the first layer of each block.
   std::vector<std::string> names;
   for (const TrunkBlock& block : trunk->blocks) {
-    names.push_back(block.layers.front().file_name);
+    names.push_back(block.layers.front().file_name.value_or(""));
   }
   EXPECT_EQ(names, (std::vector<std::string>{"features.0", "features.5", "features.10", "features.17", "features.24"}));
 }
@@ -64,7 +64,7 @@ TEST(TrunksTest, MissingWeightsSayWhereTheyAreExpectedAndHowToGetThem) {
   EXPECT_THAT(CheckTrunkWeights(dir.path(), name),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr(TrunkFile(dir.path(), name).string()),
-                             HasSubstr("deploy/fetch-weights --out " + dir.path().string()))));
+                             HasSubstr("deploy/fetch-weights vgg16 --out " + dir.path().string()))));
   testing::WriteText(TrunkFile(dir.path(), name), "weights");
   EXPECT_THAT(CheckTrunkWeights(dir.path(), name), IsOk());
 }

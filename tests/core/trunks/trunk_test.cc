@@ -1,5 +1,5 @@
 // Every trunk of the table, with made weights; the real VGG16 against Keras's own outputs
-// (tests/golden/vgg16_features.safetensors).
+// (tests/golden/vgg16_features.safetensors) and the real EfficientNet-Lite against timm's (trunks.safetensors).
 #include "core/trunks/trunk.h"
 
 #include <torch/types.h>
@@ -57,6 +57,33 @@ TEST_F(TrunkTest, FeaturesEqualKerass) {
   }
 }
 
+TEST(LiteTest, FeaturesEqualTimms) {
+  SetTorchThreads(2);
+  ASSERT_OK_AND_ASSIGN(const Safetensors golden, Safetensors::Open(testing::Golden("trunks.safetensors")));
+  for (const ConvolutionAlgorithm algorithm : {ConvolutionAlgorithm::kWinograd, ConvolutionAlgorithm::kOneDnn}) {
+    SetConvolutionAlgorithm(algorithm);  // our kernels where there are some, or oneDNN's
+    for (const auto& [name, size] : {std::pair{"efficientnet_lite0", 224}, {"efficientnet_lite2", 260}}) {
+      SCOPED_TRACE(name);
+      ASSERT_OK_AND_ASSIGN(const auto trunk, Trunk::Load(name, WeightsDir(), "cpu"));
+      ASSERT_OK_AND_ASSIGN(const TensorView pixels,
+                           golden.Get(absl::StrCat(name, ".pixels"), DType::kU8, {1, size, size, 3}));
+      const Shape shape = FeatureShape(trunk->info(), size);
+      ASSERT_OK_AND_ASSIGN(const TensorView tensor, golden.Get(name, DType::kF32, {1, shape[0], shape[1], shape[2]}));
+      std::vector<float> expected(static_cast<size_t>(tensor.elements()));
+      std::memcpy(expected.data(), tensor.data.data(), tensor.data.size());
+      std::vector<float> found(expected.size());
+      ASSERT_THAT(trunk->Extract(pixels.data, 1, size, trunk->info().preprocessing, absl::MakeSpan(found)), IsOk());
+      const float largest = *std::max_element(expected.begin(), expected.end());
+      float worst = 0;
+      for (size_t i = 0; i < expected.size(); ++i) {
+        worst = std::max(worst, std::abs(expected[i] - found[i]));
+      }
+      EXPECT_LT(worst / largest, 1e-4);
+    }
+  }
+  SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
+}
+
 TEST_F(TrunkTest, AnImagesFeaturesDoNotDependOnItsBatch) {
   std::vector<uint8_t> pixels(3 * 64 * 64 * 3);
   for (size_t i = 0; i < pixels.size(); ++i) {
@@ -89,7 +116,7 @@ void WriteMadeWeights(const TrunkInfo& trunk, const std::filesystem::path& path)
   for (const LayerSpec& layer : trunk.layers()) {
     for (const ParameterSpec& parameter : layer.Parameters(shape)) {
       const double scale = parameter.fan_in == 0 ? 0.1 : std::sqrt(2.0 / static_cast<double>(parameter.fan_in));
-      tensors.push_back({layer.FileName(parameter), torch::randn(parameter.shape).mul_(scale)});
+      tensors.push_back({layer.FileName(parameter), torch::randn(parameter.shape).mul_(scale).add_(parameter.start)});
     }
     shape = layer.Output(shape);
   }
