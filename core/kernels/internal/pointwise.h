@@ -49,23 +49,23 @@ void PointwiseTile(const PointwiseArguments& p, int64_t row, int64_t first, cons
   float* __restrict const c = p.c + row * p.c_row + first;
   Vec sum[kTileRows][kVectors];
 #pragma GCC unroll 14
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int64_t i = 0; i < kTileRows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
+    for (int64_t v = 0; v < kVectors; ++v) {
       sum[i][v] = Load(biases + first + v * kWidth);
     }
   }
   for (int64_t k = 0; k < p.inputs; ++k) {
     Vec panel[kVectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
+    for (int64_t v = 0; v < kVectors; ++v) {
       panel[v] = Load(b + k * kVectors * kWidth + v * kWidth);
     }
 #pragma GCC unroll 14
-    for (int i = 0; i < kTileRows; ++i) {
+    for (int64_t i = 0; i < kTileRows; ++i) {
       const Vec x = Broadcast(a[i * p.a_row + k]);
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
+      for (int64_t v = 0; v < kVectors; ++v) {
         sum[i][v] = x * panel[v] + sum[i][v];
       }
     }
@@ -73,9 +73,9 @@ void PointwiseTile(const PointwiseArguments& p, int64_t row, int64_t first, cons
   const Vec floor = Broadcast(p.relu6 ? 0 : -__builtin_inff());
   const Vec ceiling = Broadcast(p.relu6 ? 6 : __builtin_inff());
 #pragma GCC unroll 14
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int64_t i = 0; i < kTileRows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
+    for (int64_t v = 0; v < kVectors; ++v) {
       const int64_t rest = p.outputs - first - v * kWidth;
       Vec y = sum[i][v];
       if (p.add != nullptr) {
