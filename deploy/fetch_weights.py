@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,7 @@ class Trunk:
     licence: str
     preprocessing: str
     beside: Path
-    url: str  # the publisher's file; empty: none that can be read
+    url: str  # the publisher's file
     package: str  # on PyPI
     packed: str  # what the file in it ends in
     megabytes: float
@@ -269,6 +270,9 @@ def only_vgg16(trunk, form):
         raise Refused(f"{form} is read for vgg16; for {trunk.name} a .safetensors or .pth is wanted")
 
 
+FLOATS = {"FloatStorage": "f", "HalfStorage": "e", "DoubleStorage": "d"}  # PyTorch's name, struct's letter
+
+
 def read_pth(trunk, path):
     """A PyTorch state dict with the trunk's names, or whose tensors are the trunk's in its order, whatever they are called."""
     state = {name: tensor for name, tensor in read_state_dict(path).items() if not name.endswith("num_batches_tracked")}
@@ -278,9 +282,12 @@ def read_pth(trunk, path):
     for name, shape in trunk.shapes.items():
         if name not in state:
             raise Refused(f"has no tensor {name}")
-        if state[name].kind != "FloatStorage" or state[name].shape != shape:
+        if state[name].kind not in FLOATS or state[name].shape != shape:
             raise Refused(f"{name} is {state[name].kind} {state[name].shape}; FloatStorage {shape} is wanted")
         tensors[name] = state[name].data
+        if (form := FLOATS[state[name].kind]) != "f":
+            count = len(tensors[name]) // struct.calcsize(form)
+            tensors[name] = struct.pack(f"<{count}f", *struct.unpack(f"<{count}{form}", tensors[name]))
     return tensors
 
 

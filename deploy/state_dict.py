@@ -64,8 +64,10 @@ def _read(path):
     kinds = {part.key: part.kind for part in state.values() if isinstance(part, _Part)}
     storages = {}
     for key in _Unpickler(file).load():
-        count = int.from_bytes(file.read(8), "little")
-        storages[str(key)] = file.read(count * STORAGES[kinds.get(str(key), "FloatStorage")])
+        size = int.from_bytes(file.read(8), "little") * STORAGES[kinds[str(key)]]
+        storages[str(key)] = file.read(size)
+        if len(storages[str(key)]) != size:
+            raise Refused("truncated: its last numbers are missing")
     return state, lambda kind, key: storages[key]
 
 
@@ -89,7 +91,9 @@ def read_state_dict(path):
             count *= n
             last += (n - 1) * stride
         data = storage(part.kind, part.key)
-        if count == 0 or part.offset < 0 or min(part.stride, default=0) < 0 or (last + 1) * size > len(data):
+        # A stride of 0 would let a few bytes stand for any number of elements.
+        whole = (*part.shape, *part.stride, part.offset)
+        if not all(isinstance(n, int) and n >= 0 for n in whole) or count == 0 or max(count, last + 1) * size > len(data):
             raise Refused(f"{name} is empty, or lies outside of the file")
         tensors[name] = Tensor(part.kind, list(part.shape), _in_order(data, size, part, count))
     return tensors
