@@ -427,5 +427,67 @@ TEST(NetworkTest, Bfloat16IsNearFloat32) {
   EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCPU)) << "left on";
 }
 
+// A layer that trains takes the batch's statistics and moves its running ones; else these hold, folded into the
+// convolutions, and what was folded before is forgotten once the layer has trained.
+TEST(LayerTest, BatchNormsMoveWhileTheyTrainAndAreFoldedElse) {
+  SetTorchThreads(2);
+  at::manual_seed(17);
+  const std::vector<LayerSpec> layers = {
+      {"stem", ConvNorm2D{8, Window::Same(3, 2), Activation::kRelu6}},
+      {"block", InvertedResidual{6, 8, Window::Same(3, 1)}},
+      {"narrow", InvertedResidual{1, 5, Window::Same(5, 2)}},
+  };
+  Network network(layers, {17, 17, 3}, torch::kCPU);
+  network.Initialize(at::make_generator<at::CPUGeneratorImpl>(3));
+  const torch::Tensor x = torch::randn({6, 3, 17, 17}).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto statistics = [&] {
+    std::vector<torch::Tensor> all;
+    for (const auto& [name, tensor] : network.changing()) {
+      if (!tensor.requires_grad()) {
+        all.push_back(tensor.flatten().clone());
+      }
+    }
+    return torch::cat(all);
+  };
+  const auto folded = [&] {
+    const torch::NoGradGuard no_grad;
+    return network.Forward(x);
+  };
+
+  Pass pass;
+  pass.training = true;
+  torch::Tensor before = folded();
+  for (int step = 0; step < 2; ++step) {
+    const torch::Tensor at_first = statistics();
+    const torch::Tensor y = network.Forward(x, pass);
+    EXPECT_FALSE(statistics().equal(at_first)) << "nothing moved";
+    y.square().sum().backward();
+    const torch::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : network.changing()) {
+      if (tensor.requires_grad()) {
+        ASSERT_TRUE(tensor.grad().defined()) << name;
+        torch::Tensor weight = tensor;
+        weight.sub_(tensor.grad(), 1e-3);
+      }
+    }
+    network.ZeroGradients();
+
+    const torch::Tensor now = statistics();
+    const torch::Tensor after = folded();
+    EXPECT_GT(Error(after, before.to(torch::kDouble)), 1e-3) << "folded of old weights";
+    EXPECT_TRUE(statistics().equal(now)) << "moved outside of training";
+    const at::AutoGradMode gradients(true);
+    EXPECT_LT(Error(after, network.Forward(x).detach().to(torch::kDouble)), 1e-5) << "not what it does unfolded";
+    before = folded();
+  }
+  // What gradients aren't wanted of stays as it is, in training too.
+  for (auto& [name, tensor] : network.changing()) {
+    tensor.set_requires_grad(false);
+  }
+  const torch::Tensor still = statistics();
+  network.Forward(x, pass);
+  EXPECT_TRUE(statistics().equal(still));
+}
+
 }  // namespace
 }  // namespace graft
