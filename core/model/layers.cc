@@ -10,6 +10,22 @@
 #include "core/base/status.h"
 
 namespace graft {
+namespace {
+
+void AddConvolution(const std::string& name, int64_t outputs, int64_t inputs, int64_t size,
+                    std::vector<ParameterSpec>* parameters) {
+  parameters->push_back(
+      {absl::StrCat(name, ".weight"), {outputs, inputs, size, size}, size * size * inputs, size * size * outputs});
+}
+
+void AddBatchNorm(const std::string& name, int64_t channels, std::vector<ParameterSpec>* parameters) {
+  parameters->push_back({absl::StrCat(name, ".weight"), {channels}, 0, 0, 1});
+  parameters->push_back({absl::StrCat(name, ".bias"), {channels}});
+  parameters->push_back({absl::StrCat(name, ".running_mean"), {channels}, 0, 0, 0, false});
+  parameters->push_back({absl::StrCat(name, ".running_var"), {channels}, 0, 0, 1, false});
+}
+
+}  // namespace
 
 int64_t ElementCount(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
@@ -32,23 +48,6 @@ int64_t Window::PadBefore(int64_t inputs) const {
 int64_t Window::PadAfter(int64_t inputs) const {
   return same ? std::max<int64_t>(0, (Outputs(inputs) - 1) * stride + size - inputs) - PadBefore(inputs) : pad_after;
 }
-
-namespace {
-
-void AddConvolution(const std::string& name, int64_t outputs, int64_t inputs, int64_t size,
-                    std::vector<ParameterSpec>* parameters) {
-  parameters->push_back(
-      {absl::StrCat(name, ".weight"), {outputs, inputs, size, size}, size * size * inputs, size * size * outputs});
-}
-
-void AddBatchNorm(const std::string& name, int64_t channels, std::vector<ParameterSpec>* parameters) {
-  parameters->push_back({absl::StrCat(name, ".weight"), {channels}, 0, 0, 1});
-  parameters->push_back({absl::StrCat(name, ".bias"), {channels}});
-  parameters->push_back({absl::StrCat(name, ".running_mean"), {channels}, 0, 0, 0, false});
-  parameters->push_back({absl::StrCat(name, ".running_var"), {channels}, 0, 0, 1, false});
-}
-
-}  // namespace
 
 Shape Conv2D::Output(const Shape& input) const { return {window.Outputs(input[0]), window.Outputs(input[1]), filters}; }
 

@@ -20,8 +20,6 @@ struct Pass {
   // Somebody looks in (core/nn/layer_tap.h): each layer does its own work and not that of the next one too, and
   // gradients are wanted of what comes in, not of weights, so that what layers keep of these stays.
   bool inspecting = false;
-  // While training: how much of a batch's mean and variance goes into a batch norm's running ones.
-  double norm_momentum = 0.1;
 };
 
 // Thread-safe while nobody trains it: Forward only reads, but for what it keeps of its weights to be quicker.
