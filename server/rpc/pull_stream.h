@@ -24,8 +24,9 @@ namespace graft {
 // Pulls one message at a time from its source and has one write in flight, so a slow reader costs nothing, and a stream
 // that waits neither a thread nor a place in a queue.
 //
-// Whoever has the turn (busy_) pulls, writes, or ends the stream; nobody else calls gRPC. The turn goes from the pool
-// to gRPC with a write and comes back by OnWriteDone.
+// Whoever has the turn pulls, writes, or ends the stream; nobody else calls gRPC. The turn goes from the pool to gRPC
+// with a write and comes back by OnWriteDone, both under the lock: so what one thread left in the source is there for
+// the next one, whatever gRPC does in between.
 //
 // gRPC has a share of the object until OnDone, and each piece of posted work has one. What wakes it later has none, and
 // may come too late.
@@ -59,6 +60,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   void OnWriteDone(bool ok) override {
     {
       const MutexLock lock(&mutex_);
+      turn_ = Turn::kPool;
       cancelled_ = cancelled_ || !ok;
     }
     React([&] {
@@ -81,6 +83,8 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
  private:
+  enum class Turn { kNobody, kPool, kGrpc };
+
   PullStream(const RpcRuntime& runtime, const grpc::CallbackServerContext& context, std::string method)
       : runtime_(runtime), running_(std::move(method), context) {}
 
@@ -96,10 +100,10 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
     {
       const MutexLock lock(&mutex_);
       this->*reason = true;
-      if (busy_) {
-        return;  // whoever has the turn sees it
+      if (turn_ != Turn::kNobody) {
+        return;  // whoever has it sees it
       }
-      busy_ = true;
+      turn_ = Turn::kPool;
     }
     React([&] {
       Pull();
@@ -133,6 +137,10 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
     message_.Clear();
     GRAFT_ASSIGN_OR_RETURN(const State state, source_->Next(wake, &message_));
     if (state == State::kItem) {
+      {
+        const MutexLock lock(&mutex_);
+        turn_ = Turn::kGrpc;
+      }
       this->StartWrite(&message_);
     } else if (state == State::kEnd) {
       End(absl::OkStatus());
@@ -140,7 +148,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
       {
         const MutexLock lock(&mutex_);
         if (!woken_ && !cancelled_ && !aborted_) {
-          busy_ = false;
+          turn_ = Turn::kNobody;
           return absl::OkStatus();
         }
       }
@@ -162,7 +170,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   Response message_;                                // likewise
 
   Mutex mutex_;
-  bool busy_ ABSL_GUARDED_BY(mutex_) = true;
+  Turn turn_ ABSL_GUARDED_BY(mutex_) = Turn::kPool;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
