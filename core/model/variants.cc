@@ -122,11 +122,11 @@ TrainingOptions Best(TrainingOptions options) {
   return options;
 }
 
-// Whole passes, however many images there are, until there is nothing more to gain.
-TrainingOptions AugmentedRecommended(double learning_rate, int epochs) {
-  TrainingOptions options = Best(AugmentedReference(learning_rate));
+// Whole passes, however many images there are.
+TrainingOptions AugmentedRecommended() {
+  TrainingOptions options = Best(AugmentedReference(1e-4));
   options.steps_per_epoch = 0;
-  options.epochs = epochs;
+  options.epochs = 60;
   return options;
 }
 
@@ -141,21 +141,27 @@ TrainingOptions FeaturesRecommended() {
   return options;
 }
 
-// The staged recipe: the head on features, then the last two blocks with it, gently.
-TrainingOptions FinetunedRecommended() {
-  TrainingOptions options = Best(Reference(3e-5, 0.3));
-  options.image_size = 224;
+// The staged recipe: the head on features, then with the trainable blocks on images that change a little each time.
+TrainingOptions Staged(double learning_rate, int epochs) {
+  TrainingOptions options = Best(Reference(learning_rate, 0.3));
   options.interpolation = Interpolation::kBilinear;
   options.optimizer = OptimizerKind::kAdamW;
   options.epsilon = 1e-8;
   options.weight_decay = 0.01;
-  options.epochs = 10;
+  options.epochs = epochs;
   options.schedule = Schedule::kCosine;
   options.warmup_epochs = 0.5;
-  options.trainable_blocks = 2;
   options.head_epochs = 10;
   options.head_learning_rate = 1e-4;
   options.augmentation = {.zoom = 0.15, .rotation = 15, .width_shift = 0.1, .height_shift = 0.1, .flip = true};
+  return options;
+}
+
+// At the size that the weights were trained at.
+TrainingOptions FinetunedRecommended() {
+  TrainingOptions options = Staged(3e-5, 6);
+  options.image_size = 224;
+  options.trainable_blocks = 2;
   return options;
 }
 
@@ -210,7 +216,7 @@ absl::Span<const Variant> Variants() {
        .head = "dense",
        .layers = &RegularizedCnn,
        .reference = AugmentedReference(1e-4),
-       .recommended = AugmentedRecommended(1e-4, 60),
+       .recommended = AugmentedRecommended(),
        .parameters = 3'706'113,
        .trainable_parameters = 3'706'113},
       {.name = "vgg16_features",
@@ -230,7 +236,7 @@ absl::Span<const Variant> Variants() {
        .head = "dense",
        .layers = &DenseHead,
        .reference = Rescaled(AugmentedReference(2e-5)),
-       .recommended = AugmentedRecommended(1e-4, 10),
+       .recommended = Staged(1e-4, 5),
        .parameters = 19'172'673,
        .trainable_parameters = 4'457'985},
       {.name = "vgg16_finetuned",
