@@ -41,4 +41,36 @@ absl::Status ProgressTracker::Update(const ProgressUpdate& update) {
   return CheckStop(sink_);
 }
 
+absl::Status StepTracker::Update(const StepUpdate& update) {
+  const Clock::time_point now = now_();
+  const int64_t done = int64_t{update.epoch - 1} * update.steps + update.step;
+  // A training that goes on from a checkpoint begins in the middle of an epoch.
+  if (!last_.has_value() || update.epoch != last_->epoch) {
+    epoch_ = {update.step, now};
+  }
+  if (!last_.has_value() || update.stage != last_->stage || update.steps != last_->steps) {
+    stage_ = {done, now};
+  }
+  last_ = update;
+  JobProgress progress;
+  progress.phase = "train";
+  progress.unit = "steps";
+  progress.done = update.step;
+  progress.total = update.steps;
+  progress.epoch = update.epoch;
+  progress.epochs = update.epochs;
+  const double epoch_seconds = std::chrono::duration<double>(now - epoch_.time).count();
+  if (update.step > epoch_.step && epoch_seconds > 0) {
+    progress.images_per_second = static_cast<double>(update.step - epoch_.step) * batch_size_ / epoch_seconds;
+  }
+  if (update.stage.empty() && done > stage_.step) {
+    const int64_t all = int64_t{update.epochs} * update.steps;
+    progress.eta_seconds = std::chrono::duration<double>(now - stage_.time).count() /
+                           static_cast<double>(done - stage_.step) * static_cast<double>(all - done);
+  }
+  progress.steps = {{update.step, update.loss, update.accuracy}};
+  sink_.progress(progress);
+  return CheckStop(sink_);
+}
+
 }  // namespace graft

@@ -4,10 +4,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "core/base/progress.h"
+#include "core/train/hooks.h"
 #include "jobs/run.h"
 
 namespace graft {
@@ -34,6 +38,32 @@ class ProgressTracker {
   int64_t done_ = 0;
   Clock::time_point last_ = Clock::now();
   Clock::time_point start_ = last_;
+};
+
+// Steps of a training as its job's progress: one bar an epoch. The remaining time is that of all epochs, and unknown
+// while a stage runs that others follow, whose steps take another time.
+class StepTracker {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  StepTracker(const JobSink& sink, int batch_size, std::function<Clock::time_point()> now = &Clock::now)
+      : sink_(sink), batch_size_(batch_size), now_(std::move(now)) {}
+
+  absl::Status Update(const StepUpdate& update);
+
+ private:
+  // Where a time began: with the end of this step, for a step's own start isn't known here.
+  struct Mark {
+    int64_t step = 0;
+    Clock::time_point time;
+  };
+
+  const JobSink& sink_;
+  const int batch_size_;
+  const std::function<Clock::time_point()> now_;
+  std::optional<StepUpdate> last_;
+  Mark epoch_;  // steps of the epoch
+  Mark stage_;  // steps of the training
 };
 
 // Seconds since `start`.

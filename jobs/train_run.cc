@@ -13,59 +13,6 @@
 #include "jobs/train.h"
 
 namespace graft {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Steps of training as a job's progress: one bar an epoch, the remaining time that of all epochs.
-class StepTracker {
- public:
-  StepTracker(const JobSink& sink, const TrainingOptions& options) : sink_(sink), options_(options) {}
-
-  absl::Status Update(const StepUpdate& update) {
-    if (update.steps != steps_ || first_ == 0) {  // a new stage has steps of another length
-      steps_ = update.steps;
-      first_ = 0;
-      training_start_ = Clock::now();
-    }
-    if (update.step == 1) {
-      epoch_start_ = Clock::now();
-    }
-    JobProgress progress;
-    progress.phase = "train";
-    progress.unit = "steps";
-    progress.done = update.step;
-    progress.total = update.steps;
-    progress.epoch = update.epoch;
-    progress.epochs = update.epochs;
-    // The first step is left out: its start isn't known here.
-    const double epoch_seconds = SecondsSince(epoch_start_);
-    if (update.step > 1 && epoch_seconds > 0) {
-      progress.images_per_second = static_cast<double>(update.step - 1) * options_.batch_size / epoch_seconds;
-    }
-    const int64_t done = int64_t{update.epoch - 1} * update.steps + update.step;
-    const int64_t all = int64_t{update.epochs} * update.steps;
-    if (first_ == 0) {
-      first_ = done;
-    } else {
-      progress.eta_seconds =
-          SecondsSince(training_start_) / static_cast<double>(done - first_) * static_cast<double>(all - done);
-    }
-    progress.steps = {{update.step, update.loss, update.accuracy}};
-    sink_.progress(progress);
-    return CheckStop(sink_);
-  }
-
- private:
-  const JobSink& sink_;
-  const TrainingOptions& options_;
-  int steps_ = 0;
-  int64_t first_ = 0;  // the step that was done when the time began
-  Clock::time_point training_start_;
-  Clock::time_point epoch_start_;
-};
-
-}  // namespace
 
 absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink& sink) {
   GRAFT_ASSIGN_OR_RETURN(const TrainJobSpec spec, TrainJobSpecFromJson(request.spec));
@@ -85,7 +32,7 @@ absl::StatusOr<nlohmann::json> RunTrain(const RunRequest& request, const JobSink
   }
 
   ProgressTracker tracker(sink);
-  StepTracker steps(sink, train.options);
+  StepTracker steps(sink, train.options.batch_size);
   TrainHooks hooks;
   hooks.on_progress = [&](const ProgressUpdate& update) {
     // Validation is a part of training's bar, not a bar of its own.

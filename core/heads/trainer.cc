@@ -114,6 +114,7 @@ class Trainer {
     const std::string stage_name = stage.name == kWholeStage ? "" : stage.name;
     TrainHooks hooks = hooks_;
     hooks.on_step = [&](StepUpdate update) {
+      update.stage = stage_name;
       update.epoch += before;
       update.epochs = epochs_;
       return hooks_.on_step(update);

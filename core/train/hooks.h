@@ -19,6 +19,7 @@ struct StepUpdate {
   int images = 0;
   double loss = 0;  // mean over the step's images
   double accuracy = 0;
+  std::string stage = {};  // as EpochMetrics::stage
 };
 
 // Anything but OK ends the training, which then returns it. Called one at a time, from the training's threads: must be
