@@ -140,8 +140,11 @@ class Trainer {
           fitted, head->Fit({examples, hooks, start, checkpoints_.has_value() ? &*checkpoints_ : nullptr, stage.name,
                              stage.name != kWholeStage}));
     }
-    outcome_.seconds += seconds;
+    if (fitted.history.empty()) {
+      outcome_.seconds += seconds;
+    }
     for (EpochMetrics epoch : fitted.history) {
+      outcome_.seconds += epoch.seconds;  // not the clock's: an interrupted training has been at it before
       epoch.epoch += before;
       epoch.stage = stage_name;
       outcome_.history.push_back(std::move(epoch));
