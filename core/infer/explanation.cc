@@ -62,7 +62,10 @@ absl::StatusOr<std::vector<LayerInfo>> MapLayers(const ModelDescription& model) 
   }
   specs.insert(specs.end(), plan.layers.begin(), plan.layers.end());
   specs.erase(std::find_if(specs.begin(), specs.end(),
-                           [](const LayerSpec& spec) { return std::holds_alternative<Flatten>(spec.layer); }),
+                           [](const LayerSpec& spec) {
+                             return std::holds_alternative<Flatten>(spec.layer) ||
+                                    std::holds_alternative<GlobalAveragePool2D>(spec.layer);
+                           }),
               specs.end());
   return DescribeLayers(specs, {plan.options.image_size, plan.options.image_size, 3});
 }
@@ -87,7 +90,7 @@ absl::StatusOr<ExplainPlan> PlanExplanation(const ModelDescription& model, const
   }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerInfo> known, MapLayers(model));
   const auto last =
-      std::find_if(known.rbegin(), known.rend(), [](const LayerInfo& layer) { return layer.type == Conv2D::kType; });
+      std::find_if(known.rbegin(), known.rend(), [](const LayerInfo& layer) { return layer.type != MaxPool2D::kType; });
   if (last == known.rend()) {
     return absl::InternalError(absl::StrCat(model.variant, " has no convolution to look at"));
   }

@@ -65,6 +65,9 @@ std::vector<ParameterSpec> MaxPool2D::Parameters(const Shape& /*input*/) const {
 Shape Flatten::Output(const Shape& input) const { return {ElementCount(input)}; }
 std::vector<ParameterSpec> Flatten::Parameters(const Shape& /*input*/) const { return {}; }
 
+Shape GlobalAveragePool2D::Output(const Shape& input) const { return {input.back()}; }
+std::vector<ParameterSpec> GlobalAveragePool2D::Parameters(const Shape& /*input*/) const { return {}; }
+
 Shape Dense::Output(const Shape& /*input*/) const { return {units}; }
 std::vector<ParameterSpec> Dense::Parameters(const Shape& input) const {
   return {{"weight", {units, input[0]}, input[0], units}, {"bias", {units}}};
@@ -102,6 +105,26 @@ std::vector<ParameterSpec> InvertedResidual::Parameters(const Shape& input) cons
   return parameters;
 }
 
+Shape Bottleneck::Output(const Shape& input) const {
+  return {Middle().Outputs(input[0]), Middle().Outputs(input[1]), width * kGrowth};
+}
+std::vector<ParameterSpec> Bottleneck::Parameters(const Shape& input) const {
+  // As torchvision and timm name them.
+  const int64_t outputs = width * kGrowth;
+  std::vector<ParameterSpec> parameters;
+  const auto add = [&](const std::string& convolution, const std::string& norm, int64_t out, int64_t in, int64_t size) {
+    AddConvolution(convolution, out, in, size, &parameters);
+    AddBatchNorm(norm, out, &parameters);
+  };
+  add("conv1", "bn1", width, input[2], 1);
+  add("conv2", "bn2", width, width, 3);
+  add("conv3", "bn3", outputs, width, 1);
+  if (Projects(input)) {
+    add("downsample.0", "downsample.1", outputs, input[2], 1);
+  }
+  return parameters;
+}
+
 absl::string_view LayerSpec::type() const {
   return std::visit([](const auto& l) { return l.kType; }, layer);
 }
@@ -117,6 +140,23 @@ Shape LayerSpec::Output(const Shape& input) const {
 
 std::vector<ParameterSpec> LayerSpec::Parameters(const Shape& input) const {
   return std::visit([&](const auto& l) { return l.Parameters(input); }, layer);
+}
+
+int64_t LayerSpec::MultiplyAdds(const Shape& input) const {
+  const Shape output = Output(input);
+  const auto positions = [](const Shape& shape) { return shape.size() == 3 ? shape[0] * shape[1] : 1; };
+  int64_t sum = 0;
+  for (const ParameterSpec& parameter : Parameters(input)) {
+    if (parameter.shape.size() < 2) {
+      continue;
+    }
+    // Of a block of several convolutions, those before the one that slides run on the input's positions.
+    const bool before = (std::holds_alternative<InvertedResidual>(layer) && parameter.shape[1] == input.back() &&
+                         std::get<InvertedResidual>(layer).expansion > 1) ||
+                        (std::holds_alternative<Bottleneck>(layer) && parameter.name == "conv1.weight");
+    sum += ElementCount(parameter.shape) * positions(before ? input : output);
+  }
+  return sum;
 }
 
 absl::StatusOr<std::vector<LayerInfo>> DescribeLayers(absl::Span<const LayerSpec> layers, const Shape& input) {

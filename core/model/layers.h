@@ -84,6 +84,14 @@ struct Flatten {
   std::vector<ParameterSpec> Parameters(const Shape& input) const;
 };
 
+// Each channel's mean over height and width. What is flat already stays as it is.
+struct GlobalAveragePool2D {
+  static constexpr absl::string_view kType = "GlobalAveragePooling2D";
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
 // Takes a row of numbers.
 struct Dense {
   static constexpr absl::string_view kType = "Dense";
@@ -134,10 +142,28 @@ struct InvertedResidual {
   std::vector<ParameterSpec> Parameters(const Shape& input) const;
 };
 
+// ResNet's block (He et al., 2015) for deep networks: a 1x1 convolution to `width` channels, a 3x3 one that slides by
+// `stride`, and a 1x1 one to four times the width; each with its batch norm, and ReLU behind the first two and behind
+// the sum with the input, which goes through a 1x1 convolution of its own where its shape is another.
+struct Bottleneck {
+  static constexpr absl::string_view kType = "Bottleneck";
+  static constexpr int64_t kGrowth = 4;
+  int64_t width = 0;
+  int64_t stride = 1;
+  double epsilon = 1e-5;
+
+  bool Projects(const Shape& input) const { return stride > 1 || input[2] != width * kGrowth; }
+  Window Middle() const { return {3, stride, 1, 1}; }
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
 // A layer of a network.
 struct LayerSpec {
   std::string name;
-  std::variant<Conv2D, MaxPool2D, Flatten, Dense, Dropout, ConvNorm2D, InvertedResidual> layer;
+  std::variant<Conv2D, MaxPool2D, Flatten, GlobalAveragePool2D, Dense, Dropout, ConvNorm2D, InvertedResidual,
+               Bottleneck>
+      layer;
   // What its tensors are called in files, before ".weight" and ".bias"; none: as the layer. Empty: nothing stands
   // before.
   std::optional<std::string> file_name = {};
@@ -149,6 +175,8 @@ struct LayerSpec {
   std::string FileName(const ParameterSpec& parameter) const;
   Shape Output(const Shape& input) const;
   std::vector<ParameterSpec> Parameters(const Shape& input) const;
+  // Multiplications, each with its addition, for one image: those of convolutions and dense layers.
+  int64_t MultiplyAdds(const Shape& input) const;
 };
 
 // A row of the table that Keras prints for a model.

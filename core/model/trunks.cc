@@ -67,11 +67,37 @@ std::vector<TrunkBlock> EfficientNetLiteBlocks(std::initializer_list<LiteStage> 
   return blocks;
 }
 
+// ResNet-50 (He et al., 2015), as torchvision has it: the stride is in the 3x3 convolutions.
+std::vector<TrunkBlock> ResNet50Blocks() {
+  struct Stage {
+    int64_t width;
+    int64_t stride;
+    int repeats;
+  };
+  std::vector<TrunkBlock> blocks = {
+      {"stem",
+       {{"stem", ConvNorm2D{64, {7, 2, 3, 3}, Activation::kRelu, "conv1", "bn1"}, "", false},
+        {"stem_pool", MaxPool2D{{3, 2, 1, 1}}, "", false}}}};
+  for (const Stage& stage : {Stage{64, 1, 3}, {128, 2, 4}, {256, 2, 6}, {512, 2, 3}}) {
+    const size_t i = blocks.size();
+    TrunkBlock block;
+    block.name = absl::StrCat("stage", i);
+    for (int j = 0; j < stage.repeats; ++j) {
+      block.layers.push_back({absl::StrCat(block.name, "_block", j + 1),
+                              Bottleneck{stage.width, j == 0 ? stage.stride : 1}, absl::StrCat("layer", i, ".", j),
+                              false});
+    }
+    blocks.push_back(std::move(block));
+  }
+  return blocks;
+}
+
 }  // namespace
 
 absl::Span<const TrunkInfo> Trunks() {
   static const auto* const kTrunks = new std::vector<TrunkInfo>{
-      {"vgg16", "sequence", Preprocessing::kCaffe, Vgg16Blocks(), 14'714'688, 32, 224},
+      {"vgg16", "sequence", Preprocessing::kCaffe, Vgg16Blocks(), 14'714'688, 32, 224, "VGG16",
+       "Simonyan and Zisserman, 2014, arXiv:1409.1556", "CC BY 4.0", "Visual Geometry Group, University of Oxford"},
       {"efficientnet_lite0", "sequence", Preprocessing::kCenter,
        EfficientNetLiteBlocks({{1, 16, 3, 1, 1},
                                {6, 24, 3, 2, 2},
@@ -80,7 +106,8 @@ absl::Span<const TrunkInfo> Trunks() {
                                {6, 112, 5, 1, 3},
                                {6, 192, 5, 2, 4},
                                {6, 320, 3, 1, 1}}),
-       3'371'008, 32, 224},
+       3'371'008, 32, 224, "EfficientNet-Lite0", "Tan and Le, 2019, arXiv:1905.11946, in its form for small devices",
+       "Apache 2.0", "Google, the TPU models' release of EfficientNet-Lite"},
       {"efficientnet_lite2", "sequence", Preprocessing::kCenter,
        EfficientNetLiteBlocks({{1, 16, 3, 1, 1},
                                {6, 24, 3, 2, 3},
@@ -89,7 +116,11 @@ absl::Span<const TrunkInfo> Trunks() {
                                {6, 120, 5, 1, 4},
                                {6, 208, 5, 2, 5},
                                {6, 352, 3, 1, 1}}),
-       4'811'072, 32, 260},
+       4'811'072, 32, 260, "EfficientNet-Lite2", "Tan and Le, 2019, arXiv:1905.11946, in its form for small devices",
+       "Apache 2.0", "Google, the TPU models' release of EfficientNet-Lite"},
+      {"resnet50", "sequence", Preprocessing::kTorchvision, ResNet50Blocks(), 23'508'032, 32, 224, "ResNet-50",
+       "He et al., 2015, arXiv:1512.03385", "that of the file you bring: timm's Apache 2.0, torchvision's BSD 3-Clause",
+       "timm or torchvision"},
   };
   return *kTrunks;
 }
@@ -130,6 +161,16 @@ Shape FeatureShape(const TrunkInfo& trunk, int image_size, int blocks) {
     }
   }
   return shape;
+}
+
+int64_t MultiplyAdds(const TrunkInfo& trunk, int image_size) {
+  int64_t sum = 0;
+  Shape shape = {image_size, image_size, 3};
+  for (const LayerSpec& layer : trunk.layers()) {
+    sum += layer.MultiplyAdds(shape);
+    shape = layer.Output(shape);
+  }
+  return sum;
 }
 
 Preprocessing ResolvePreprocessing(Preprocessing preprocessing, const TrunkInfo* trunk) {

@@ -30,6 +30,11 @@ struct TrunkInfo {
   int64_t parameters;
   int64_t stride;  // pixels of input per pixel of output
   int image_size;  // pixels of a side that suit its weights
+  // For people.
+  absl::string_view title;
+  absl::string_view paper;
+  absl::string_view licence;  // of the weights
+  absl::string_view source;   // who trained them
 
   // Those of all blocks.
   std::vector<LayerSpec> layers() const;
@@ -46,6 +51,9 @@ std::string TrunkNames();
 // What a trunk makes of an image, or its first `blocks` do: height, width, channels.
 Shape FeatureShape(const TrunkInfo& trunk, int image_size);
 Shape FeatureShape(const TrunkInfo& trunk, int image_size, int blocks);
+
+// Multiplications, each with its addition, for one image.
+int64_t MultiplyAdds(const TrunkInfo& trunk, int image_size);
 
 // What `auto` stands for; `trunk` may be null.
 Preprocessing ResolvePreprocessing(Preprocessing preprocessing, const TrunkInfo* trunk);

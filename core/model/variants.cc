@@ -49,6 +49,16 @@ std::vector<LayerSpec> DenseHead(const TrainingOptions& options, int64_t outputs
   return layers;
 }
 
+// For features that weights were trained to be averaged: nothing is hidden between their means and the output.
+std::vector<LayerSpec> LinearHead(const TrainingOptions& options, int64_t outputs) {
+  std::vector<LayerSpec> layers = {{"global_average_pooling2d", GlobalAveragePool2D{}}};
+  if (options.dropout > 0) {
+    layers.push_back({"dropout", Dropout{options.dropout}});
+  }
+  layers.push_back({"output", Dense{outputs, Activation::kNone}});
+  return layers;
+}
+
 // Conv16-64-128-128 and two hidden dense layers.
 std::vector<LayerSpec> RegularizedCnn(const TrainingOptions& options, int64_t outputs) {
   std::vector<LayerSpec> layers = SmallCnn({16, 64, 128, 128});
@@ -104,18 +114,6 @@ TrainingOptions AugmentedReference(double learning_rate) {
   return options;
 }
 
-// The write-up feeds VGG16 RGB / 255, which isn't what its weights were trained with.
-TrainingOptions Rescaled(TrainingOptions options) {
-  options.preprocessing = Preprocessing::kRescale;
-  return options;
-}
-
-TrainingOptions FinetunedReference() {
-  TrainingOptions options = Rescaled(AugmentedReference(1e-5));
-  options.trainable_blocks = 2;
-  return options;
-}
-
 // The same with the best epoch's weights.
 TrainingOptions Best(TrainingOptions options) {
   options.keep = Keep::kBestAccuracy;
@@ -131,9 +129,9 @@ TrainingOptions AugmentedRecommended() {
 }
 
 // A linear machine on what each channel of the grid sees on average, at the size that the weights were trained at.
-TrainingOptions FeaturesRecommended() {
+TrainingOptions FeaturesRecommended(const TrunkInfo& trunk) {
   TrainingOptions options = Best(Reference(1e-4, 0.3));
-  options.image_size = 224;
+  options.image_size = trunk.image_size;
   options.interpolation = Interpolation::kBilinear;
   options.head = HeadKind::kLinearSvm;
   options.pooling = Pooling::kAverage;
@@ -142,8 +140,9 @@ TrainingOptions FeaturesRecommended() {
 }
 
 // The staged recipe: the head on features, then with the trainable blocks on images that change a little each time.
-TrainingOptions Staged(double learning_rate, int epochs) {
+TrainingOptions Staged(int image_size, double head_learning_rate, double learning_rate, int epochs) {
   TrainingOptions options = Best(Reference(learning_rate, 0.3));
+  options.image_size = image_size;
   options.interpolation = Interpolation::kBilinear;
   options.optimizer = OptimizerKind::kAdamW;
   options.epsilon = 1e-8;
@@ -152,17 +151,65 @@ TrainingOptions Staged(double learning_rate, int epochs) {
   options.schedule = Schedule::kCosine;
   options.warmup_epochs = 0.5;
   options.head_epochs = 10;
-  options.head_learning_rate = 1e-4;
+  options.head_learning_rate = head_learning_rate;
   options.augmentation = {.zoom = 0.15, .rotation = 15, .width_shift = 0.1, .height_shift = 0.1, .flip = true};
   return options;
 }
 
-// At the size that the weights were trained at.
-TrainingOptions FinetunedRecommended() {
-  TrainingOptions options = Staged(3e-5, 6);
-  options.image_size = 224;
-  options.trainable_blocks = 2;
-  return options;
+// What is a trunk's own in the three variants that it gives.
+struct TrunkVariants {
+  absl::string_view trunk;
+  std::vector<LayerSpec> (*layers)(const TrainingOptions& options, int64_t outputs);
+  Preprocessing reference;  // the write-up feeds VGG16 RGB / 255, which isn't what its weights were trained with
+  int64_t head;             // parameters, for two classes and the reference's options
+  int64_t last_two_blocks;  // those of them that learn
+  TrainingOptions frozen;   // recommended
+  TrainingOptions finetuned;
+};
+
+void AddTrunkVariants(const TrunkVariants& row, std::vector<Variant>* variants) {
+  const TrunkInfo& trunk = **FindTrunk(row.trunk);
+  const auto with = [&](TrainingOptions options, int trainable_blocks) {
+    options.preprocessing = row.reference;
+    options.trainable_blocks = trainable_blocks;
+    return options;
+  };
+  variants->push_back({.name = absl::StrCat(row.trunk, "_features"),
+                       .summary = absl::StrCat("A head on features of ", trunk.title,
+                                               ", which run once per image and are cached: quick and accurate."),
+                       .trunk = &trunk,
+                       .trunk_use = TrunkUse::kFeatures,
+                       .head = "dense",
+                       .layers = row.layers,
+                       .reference = with(Reference(1e-4, 0.3), 0),
+                       .recommended = FeaturesRecommended(trunk),
+                       .parameters = row.head,
+                       .trainable_parameters = row.head});
+  variants->push_back({.name = absl::StrCat(row.trunk, "_frozen"),
+                       .summary = absl::StrCat(trunk.title,
+                                               ", frozen, and a dense head in one network, on augmented images: each "
+                                               "step runs all of it."),
+                       .trunk = &trunk,
+                       .trunk_use = TrunkUse::kNetwork,
+                       .head = "dense",
+                       .layers = row.layers,
+                       .reference = with(AugmentedReference(2e-5), 0),
+                       .recommended = row.frozen,
+                       .parameters = trunk.parameters + row.head,
+                       .trainable_parameters = row.head});
+  variants->push_back({.name = absl::StrCat(row.trunk, "_finetuned"),
+                       .summary = absl::StrCat("The last two blocks of ", trunk.title,
+                                               " are trained with the head: the most accurate use of it, and the "
+                                               "slowest."),
+                       .trunk = &trunk,
+                       .trunk_use = TrunkUse::kNetwork,
+                       .head = "dense",
+                       .layers = row.layers,
+                       .reference = with(AugmentedReference(1e-5), 2),
+                       .recommended = row.finetuned,
+                       .parameters = trunk.parameters + row.head,
+                       .trainable_parameters = row.last_two_blocks + row.head});
+  variants->back().recommended.trainable_blocks = 2;
 }
 
 }  // namespace
@@ -187,69 +234,50 @@ absl::StatusOr<Preset> FindPreset(absl::string_view name) {
 }
 
 absl::Span<const Variant> Variants() {
-  const TrunkInfo* const vgg16 = *FindTrunk("vgg16");
-  static const auto* const kVariants = new std::vector<Variant>{
-      {.name = "basic_cnn",
-       .summary = "A small convolutional network trained from scratch: the baseline to beat.",
-       .trunk = nullptr,
-       .trunk_use = TrunkUse::kNone,
-       .head = "dense",
-       .layers = &BasicCnn,
-       .reference = Reference(1e-3, 0),
-       .recommended = Best(Reference(1e-3, 0)),
-       .parameters = 19'024'513,
-       .trainable_parameters = 19'024'513},
-      {.name = "regularized_cnn",
-       .summary = "One convolution more, two dense layers with dropout: learns by heart later than basic_cnn does.",
-       .trunk = nullptr,
-       .trunk_use = TrunkUse::kNone,
-       .head = "dense",
-       .layers = &RegularizedCnn,
-       .reference = Reference(1e-3, 0.3),
-       .recommended = Best(Reference(1e-3, 0.3)),
-       .parameters = 3'706'113,
-       .trainable_parameters = 3'706'113},
-      {.name = "augmented_cnn",
-       .summary = "regularized_cnn on images that are turned, moved, scaled and mirrored anew each time.",
-       .trunk = nullptr,
-       .trunk_use = TrunkUse::kNone,
-       .head = "dense",
-       .layers = &RegularizedCnn,
-       .reference = AugmentedReference(1e-4),
-       .recommended = AugmentedRecommended(),
-       .parameters = 3'706'113,
-       .trainable_parameters = 3'706'113},
-      {.name = "vgg16_features",
-       .summary = "A head on features of VGG16, which run once per image and are cached: quick and accurate.",
-       .trunk = vgg16,
-       .trunk_use = TrunkUse::kFeatures,
-       .head = "dense",
-       .layers = &DenseHead,
-       .reference = Rescaled(Reference(1e-4, 0.3)),
-       .recommended = FeaturesRecommended(),
-       .parameters = 4'457'985,
-       .trainable_parameters = 4'457'985},
-      {.name = "vgg16_frozen",
-       .summary = "VGG16, frozen, and a dense head in one network, on augmented images: each step runs all of it.",
-       .trunk = vgg16,
-       .trunk_use = TrunkUse::kNetwork,
-       .head = "dense",
-       .layers = &DenseHead,
-       .reference = Rescaled(AugmentedReference(2e-5)),
-       .recommended = Staged(1e-4, 5),
-       .parameters = 19'172'673,
-       .trainable_parameters = 4'457'985},
-      {.name = "vgg16_finetuned",
-       .summary = "The last two blocks of VGG16 are trained with the head: the most accurate, and the slowest.",
-       .trunk = vgg16,
-       .trunk_use = TrunkUse::kNetwork,
-       .head = "dense",
-       .layers = &DenseHead,
-       .reference = FinetunedReference(),
-       .recommended = FinetunedRecommended(),
-       .parameters = 19'172'673,
-       .trainable_parameters = 17'437'185},
-  };
+  static const auto* const kVariants = [] {
+    auto* const rows = new std::vector<Variant>{
+        {.name = "basic_cnn",
+         .summary = "A small convolutional network trained from scratch: the baseline to beat.",
+         .trunk = nullptr,
+         .trunk_use = TrunkUse::kNone,
+         .head = "dense",
+         .layers = &BasicCnn,
+         .reference = Reference(1e-3, 0),
+         .recommended = Best(Reference(1e-3, 0)),
+         .parameters = 19'024'513,
+         .trainable_parameters = 19'024'513},
+        {.name = "regularized_cnn",
+         .summary = "One convolution more, two dense layers with dropout: learns by heart later than basic_cnn does.",
+         .trunk = nullptr,
+         .trunk_use = TrunkUse::kNone,
+         .head = "dense",
+         .layers = &RegularizedCnn,
+         .reference = Reference(1e-3, 0.3),
+         .recommended = Best(Reference(1e-3, 0.3)),
+         .parameters = 3'706'113,
+         .trainable_parameters = 3'706'113},
+        {.name = "augmented_cnn",
+         .summary = "regularized_cnn on images that are turned, moved, scaled and mirrored anew each time.",
+         .trunk = nullptr,
+         .trunk_use = TrunkUse::kNone,
+         .head = "dense",
+         .layers = &RegularizedCnn,
+         .reference = AugmentedReference(1e-4),
+         .recommended = AugmentedRecommended(),
+         .parameters = 3'706'113,
+         .trainable_parameters = 3'706'113},
+    };
+    const auto add = [rows](const TrunkVariants& row) { AddTrunkVariants(row, rows); };
+    add({"vgg16", &DenseHead, Preprocessing::kRescale, 4'457'985, 12'979'200, Staged(150, 1e-4, 1e-4, 5),
+         Staged(224, 1e-4, 3e-5, 4)});
+    add({"efficientnet_lite0", &LinearHead, Preprocessing::kAuto, 1'281, 2'670'240, Staged(224, 1e-3, 1e-3, 5),
+         Staged(224, 1e-3, 1e-4, 6)});
+    add({"efficientnet_lite2", &LinearHead, Preprocessing::kAuto, 1'281, 3'649'488, Staged(260, 1e-3, 1e-3, 5),
+         Staged(260, 1e-3, 1e-4, 6)});
+    add({"resnet50", &LinearHead, Preprocessing::kAuto, 2'049, 22'063'104, Staged(224, 1e-3, 1e-3, 5),
+         Staged(224, 1e-3, 1e-4, 6)});
+    return rows;
+  }();
   return *kVariants;
 }
 
@@ -263,6 +291,16 @@ absl::StatusOr<const Variant*> FindVariant(absl::string_view name) {
                                           absl::StrJoin(Variants(), ", ", [](std::string* out, const Variant& variant) {
                                             absl::StrAppend(out, variant.name);
                                           })));
+}
+
+const Variant& RecommendedVariant(const std::filesystem::path& weights_dir) {
+  // By accuracy on held-out photographs (docs/results.md); without any weights, what learns most from scratch.
+  for (const absl::string_view trunk : {"efficientnet_lite2", "efficientnet_lite0", "vgg16"}) {
+    if (CheckTrunkWeights(weights_dir, trunk).ok()) {
+      return **FindVariant(absl::StrCat(trunk, "_features"));
+    }
+  }
+  return **FindVariant("augmented_cnn");
 }
 
 int FrozenBlocks(const Variant& variant, const TrainingOptions& options) {
@@ -292,6 +330,9 @@ std::string WhyUnused(const Variant& variant, const TrainingOptions& options, ab
                                               "micro_batch",     "dropout",         "dense_units"};
   if (options.head != HeadKind::kDense && std::count(std::begin(kOfDescent), std::end(kOfDescent), name) > 0) {
     return "is only for head=dense";
+  }
+  if (name == "dense_units" && variant.layers == &LinearHead) {
+    return "is only for variants with hidden layers, as those of vgg16";
   }
   if (name == "rho") {
     return only_for(optimizer == OptimizerKind::kRmsprop, "optimizer=rmsprop");

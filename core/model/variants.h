@@ -4,6 +4,7 @@
 #define GRAFT_CORE_MODEL_VARIANTS_H_
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,8 @@ enum class TrunkUse {
 };
 
 struct Variant {
-  absl::string_view name;
-  absl::string_view summary;
+  std::string name;
+  std::string summary;
   const TrunkInfo* trunk;  // null: the network's input is the image
   TrunkUse trunk_use;
   absl::string_view head;  // a row of Heads(), when options.head is dense
@@ -54,6 +55,9 @@ struct Variant {
 absl::Span<const Variant> Variants();
 // NOT_FOUND; the message lists the variants that there are.
 absl::StatusOr<const Variant*> FindVariant(absl::string_view name);
+
+// What is trained when nobody says: the best of those whose trunk's weights are there.
+const Variant& RecommendedVariant(const std::filesystem::path& weights_dir);
 
 // The options with the preprocessing that `auto` stands for. INVALID_ARGUMENT when an option is out of its range or
 // doesn't fit the variant.

@@ -39,10 +39,12 @@ class Layer {
 std::unique_ptr<Layer> MakeLayer(const Conv2D& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const MaxPool2D& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const Flatten& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const GlobalAveragePool2D& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const Dense& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const Dropout& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const ConvNorm2D& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const InvertedResidual& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const Bottleneck& spec, absl::Span<const torch::Tensor> parameters);
 
 // LibTorch pads all sides alike. Where a window does: `x` as it is, and what LibTorch's operator is to pad with. Else
 // `x` with its padding laid around it in `value`s, and 0.

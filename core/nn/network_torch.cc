@@ -44,7 +44,8 @@ class Autocast {
 
 }  // namespace
 
-Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const torch::Device& device) {
+Network::Network(const std::vector<LayerSpec>& layers, const Shape& input, const torch::Device& device)
+    : input_(input) {
   Shape shape = input;
   Layer* before = nullptr;
   for (const LayerSpec& spec : layers) {
@@ -80,7 +81,14 @@ void Network::Initialize(at::Generator generator) {
   }
 }
 
+// Free of copies, for such rows are images in channels_last memory.
+torch::Tensor Network::AsImages(const torch::Tensor& x) const {
+  return x.dim() == 2 && input_.size() == 3 ? x.view({x.size(0), input_[0], input_[1], input_[2]}).permute({0, 3, 1, 2})
+                                            : x;
+}
+
 torch::Tensor Network::Forward(torch::Tensor x, const Pass& pass, Precision precision) const {
+  x = AsImages(x);
   const Autocast autocast(precision == Precision::kBfloat16, x.device());
   for (const Step& step : steps_) {
     x = step.fused ? x : step.layer->Forward(x, pass);
@@ -91,6 +99,7 @@ torch::Tensor Network::Forward(torch::Tensor x, const Pass& pass, Precision prec
 torch::Tensor Network::Inspect(torch::Tensor x, const LayerTap& tap) const {
   Pass pass;
   pass.inspecting = true;
+  x = AsImages(x);
   for (const Step& step : steps_) {
     x = tap(step.name, step.layer->Forward(x, pass));
   }

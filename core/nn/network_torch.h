@@ -28,9 +28,10 @@ class Network {
   // Glorot-uniform weights and zero biases, as Keras's, drawn from a generator of the CPU.
   void Initialize(at::Generator generator);
 
-  // Input: N x C x H x W floats in channels_last memory, or N x numbers for a stack that starts with Flatten or Dense.
-  // Output, float32: logits, N x outputs; without a dense layer, N x C x H x W in channels_last.
-  // With kBfloat16, convolutions and dense layers compute in that, under LibTorch's autocast.
+  // Input: N x C x H x W floats in channels_last memory, or N x numbers, which are taken for images as the
+  // constructor's input says, if that is an image: in the order height, width, channels. Output, float32: logits, N x
+  // outputs; without a dense layer, N x C x H x W in channels_last. With kBfloat16, convolutions and dense layers
+  // compute in that, under LibTorch's autocast.
   torch::Tensor Forward(torch::Tensor x, const Pass& pass = {}, Precision precision = Precision::kFloat32) const;
 
   // The same in float32, one layer after the other, each with a look at what it makes. Where gradients are on and x
@@ -68,7 +69,9 @@ class Network {
     bool fused;  // the one before does its work, unless somebody looks in
   };
   absl::Status Load(const TensorView& view, Parameter* parameter);
+  torch::Tensor AsImages(const torch::Tensor& x) const;
 
+  const Shape input_;
   std::vector<Step> steps_;
   std::vector<Parameter> parameters_;
 };

@@ -1,9 +1,14 @@
-"""Features of EfficientNet-Lite, by timm from its own network: of samples/cat.0.jpg, resized by Pillow's BILINEAR to the size that each
-one's weights were trained at, (RGB - 127) / 128, after the last convolution, its batch norm and ReLU6, as height x width x channels.
+"""Features of trunks, by timm from its own networks: of samples/cat.0.jpg, resized by Pillow's BILINEAR to the size that each one's weights
+were trained at, as height x width x channels.
+
+EfficientNet-Lite: the published weights; (RGB - 127) / 128; after the last convolution, its batch norm and ReLU6. ResNet-50, whose weights
+are large: made ones (made()), which the test makes too; RGB with ImageNet's mean and deviation; after the last block. What holds for
+these holds for any weights.
 
     python tests/golden/make_trunks.py samples build/weights OUT_DIR
 
-needs: pillow, safetensors, timm, torch"""
+needs: numpy, pillow, safetensors, timm, torch"""
+import hashlib
 import pathlib
 import sys
 
@@ -14,14 +19,58 @@ from PIL import Image
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
-samples, weights, out = map(pathlib.Path, sys.argv[1:])
-golden = {}
-with torch.inference_mode():
-    for name, size in (("efficientnet_lite0", 224), ("efficientnet_lite2", 260)):
-        network = timm.create_model(f"tf_{name}").eval()
-        network.load_state_dict(load_file(weights / f"{name}.safetensors"), strict=False)
-        pixels = np.asarray(Image.open(samples / "cat.0.jpg").convert("RGB").resize((size, size), Image.BILINEAR))[None]
-        x = (torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float() - 127) / 128
-        golden[f"{name}.pixels"] = pixels
-        golden[name] = network.forward_features(x).permute(0, 2, 3, 1).contiguous().numpy()
-save_file(golden, out / "trunks.safetensors")
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
+
+def made(name, shape):
+    """Numbers that keep a network's activations in range. Number i comes from SplitMix64 of the first eight bytes of the name's SHA-256
+    (little-endian) plus i: its upper 24 bits by 2^24."""
+    count = int(np.prod(shape))
+    seed = np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
+    with np.errstate(over="ignore"):
+        z = seed + np.arange(count, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    u = (z >> np.uint64(40)).astype(np.float64) / 2**24
+    if name.endswith("running_var"):
+        values = 0.5 + u
+    elif len(shape) == 1 and name.endswith("weight"):
+        values = 0.75 + 0.5 * u
+    elif len(shape) == 1:
+        values = 0.2 * (u - 0.5)
+    else:
+        values = (2 * u - 1) * np.sqrt(3 / (count / shape[0]))
+    return torch.from_numpy(values.astype(np.float32).reshape(shape))
+
+
+def pixels(path, size):
+    return np.array(Image.open(path).convert("RGB").resize((size, size), Image.BILINEAR))[None]
+
+
+def planes(images):
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float()
+
+
+def rows(features):
+    return features.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def main():
+    samples, weights, out = map(pathlib.Path, sys.argv[1:])
+    golden = {}
+    with torch.inference_mode():
+        for name, size in (("efficientnet_lite0", 224), ("efficientnet_lite2", 260)):
+            network = timm.create_model(f"tf_{name}").eval()
+            network.load_state_dict(load_file(weights / f"{name}.safetensors"), strict=False)
+            golden[f"{name}.pixels"] = pixels(samples / "cat.0.jpg", size)
+            golden[name] = rows(network.forward_features((planes(golden[f"{name}.pixels"]) - 127) / 128))
+        network = timm.create_model("resnet50").eval()
+        network.load_state_dict({name: made(name, value.shape) for name, value in network.state_dict().items() if value.ndim}, strict=False)
+        golden["resnet50.pixels"] = golden["efficientnet_lite0.pixels"]
+        golden["resnet50"] = rows(network.forward_features((planes(golden["resnet50.pixels"]) / 255 - MEAN) / DEVIATION))
+    save_file(golden, out / "trunks.safetensors")
+
+
+main()

@@ -47,6 +47,36 @@ TEST(TrunksTest, Vgg16sFeaturesAreTheReferences) {
   EXPECT_EQ(names, (std::vector<std::string>{"features.0", "features.5", "features.10", "features.17", "features.24"}));
 }
 
+TEST(TrunksTest, EveryRowHasTheParametersThatItClaims) {
+  for (const TrunkInfo& trunk : Trunks()) {
+    SCOPED_TRACE(std::string(trunk.name));
+    ASSERT_OK_AND_ASSIGN(const auto layers, DescribeLayers(trunk.layers(), {trunk.image_size, trunk.image_size, 3}));
+    int64_t parameters = 0;
+    for (const LayerInfo& layer : layers) {
+      parameters += layer.parameters;
+    }
+    EXPECT_EQ(parameters, trunk.parameters);
+    EXPECT_FALSE(trunk.title.empty() || trunk.paper.empty() || trunk.licence.empty() || trunk.source.empty());
+  }
+}
+
+// What papers and fvcore's counts say, in billions: VGG16's convolutions 15.3, EfficientNet-Lite0 0.38, -Lite2 0.86,
+// ResNet-50 4.1.
+TEST(TrunksTest, MultiplyAddsAreThePublishedOnes) {
+  for (const auto& [name, billions] :
+       {std::pair{"vgg16", 15.35}, {"efficientnet_lite0", 0.38}, {"efficientnet_lite2", 0.86}, {"resnet50", 4.09}}) {
+    ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk(name));
+    EXPECT_NEAR(static_cast<double>(MultiplyAdds(*trunk, trunk->image_size)) / 1e9, billions, 0.01) << name;
+  }
+  // Of single layers: each convolution at the positions where it runs.
+  const LayerSpec inverted{"", InvertedResidual{6, 24, Window::Same(3, 2)}};
+  EXPECT_EQ(inverted.MultiplyAdds({8, 8, 16}), 64 * 16 * 96 + 16 * 9 * 96 + 16 * 96 * 24);
+  const LayerSpec bottleneck{"", Bottleneck{8, 2}};
+  EXPECT_EQ(bottleneck.MultiplyAdds({8, 8, 16}), 64 * 16 * 8 + 16 * 9 * 8 * 8 + 16 * 8 * 32 + 16 * 16 * 32);
+  EXPECT_EQ((LayerSpec{"", Dense{10}}.MultiplyAdds({7})), 70);
+  EXPECT_EQ((LayerSpec{"", MaxPool2D{}}.MultiplyAdds({8, 8, 16})), 0);
+}
+
 TEST(TrunksTest, UnknownNamesListTheKnownOnes) {
   EXPECT_THAT(FindTrunk("resnet"),
               StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("resnet"), HasSubstr("vgg16"))));

@@ -184,6 +184,43 @@ TEST(VariantsTest, OptionsOfFeaturesNeedFeatures) {
   }
 }
 
+TEST(VariantsTest, EveryTrunkHasItsThreeVariants) {
+  for (const TrunkInfo& trunk : Trunks()) {
+    for (const auto& [suffix, use] : {std::pair{"_features", TrunkUse::kFeatures},
+                                      {"_frozen", TrunkUse::kNetwork},
+                                      {"_finetuned", TrunkUse::kNetwork}}) {
+      ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant(absl::StrCat(trunk.name, suffix)));
+      EXPECT_EQ(variant->trunk, &trunk);
+      EXPECT_EQ(variant->trunk_use, use);
+    }
+  }
+}
+
+// Of EfficientNet-Lite: the means of its channels and one dense layer behind them, nothing hidden.
+TEST(VariantsTest, HeadsBehindAveragesAreLinear) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("efficientnet_lite0_finetuned"));
+  ASSERT_OK_AND_ASSIGN(const HeadPlan plan, PlanHead(*variant, variant->recommended, 3));
+  EXPECT_EQ(plan.input, (Shape{14, 14, 112}));
+  EXPECT_EQ(plan.layers.front().name, "stage6_block1");
+  std::vector<std::string> names;
+  for (size_t i = plan.layers.size() - 4; i < plan.layers.size(); ++i) {
+    names.push_back(plan.layers[i].name);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"head", "global_average_pooling2d", "dropout", "output"}));
+  EXPECT_THAT(WhyUnused(*variant, variant->recommended, "dense_units"), HasSubstr("hidden"));
+  ASSERT_OK_AND_ASSIGN(const Variant* vgg, FindVariant("vgg16_finetuned"));
+  EXPECT_EQ(WhyUnused(*vgg, vgg->recommended, "dense_units"), "");
+}
+
+TEST(VariantsTest, TheBestOfThoseWhoseWeightsAreThereIsRecommended) {
+  const testing::TempDir dir;
+  EXPECT_EQ(RecommendedVariant(dir.path()).name, "augmented_cnn");
+  for (const char* trunk : {"vgg16", "efficientnet_lite0", "efficientnet_lite2"}) {
+    testing::WriteText(TrunkFile(dir.path(), trunk), "weights");
+    EXPECT_EQ(RecommendedVariant(dir.path()).name, absl::StrCat(trunk, "_features"));
+  }
+}
+
 TEST(VariantsTest, UnknownNamesListTheKnownOnes) {
   EXPECT_THAT(FindVariant("vgg19"),
               StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("vgg19"), HasSubstr("basic_cnn"))));

@@ -1,5 +1,6 @@
 // Every trunk of the table, with made weights; the real VGG16 against Keras's own outputs
-// (tests/golden/vgg16_features.safetensors) and the real EfficientNet-Lite against timm's (trunks.safetensors).
+// (tests/golden/vgg16_features.safetensors); the real EfficientNet-Lite, and ResNet-50, against timm's
+// (trunks.safetensors).
 #include "core/trunks/trunk.h"
 
 #include <torch/types.h>
@@ -9,7 +10,10 @@
 #include <cstring>
 #include <thread>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "core/base/safetensors.h"
+#include "core/base/sha256.h"
 #include "core/nn/input_torch.h"
 #include "core/nn/runtime.h"
 #include "core/nn/tensors_torch.h"
@@ -57,31 +61,79 @@ TEST_F(TrunkTest, FeaturesEqualKerass) {
   }
 }
 
-TEST(LiteTest, FeaturesEqualTimms) {
-  SetTorchThreads(2);
+// Of every trunk but VGG16, with weights in that folder.
+void ExpectTimmsFeatures(absl::string_view name, const std::filesystem::path& weights) {
   ASSERT_OK_AND_ASSIGN(const Safetensors golden, Safetensors::Open(testing::Golden("trunks.safetensors")));
   for (const ConvolutionAlgorithm algorithm : {ConvolutionAlgorithm::kWinograd, ConvolutionAlgorithm::kOneDnn}) {
     SetConvolutionAlgorithm(algorithm);  // our kernels where there are some, or oneDNN's
-    for (const auto& [name, size] : {std::pair{"efficientnet_lite0", 224}, {"efficientnet_lite2", 260}}) {
-      SCOPED_TRACE(name);
-      ASSERT_OK_AND_ASSIGN(const auto trunk, Trunk::Load(name, WeightsDir(), "cpu"));
-      ASSERT_OK_AND_ASSIGN(const TensorView pixels,
-                           golden.Get(absl::StrCat(name, ".pixels"), DType::kU8, {1, size, size, 3}));
-      const Shape shape = FeatureShape(trunk->info(), size);
-      ASSERT_OK_AND_ASSIGN(const TensorView tensor, golden.Get(name, DType::kF32, {1, shape[0], shape[1], shape[2]}));
-      std::vector<float> expected(static_cast<size_t>(tensor.elements()));
-      std::memcpy(expected.data(), tensor.data.data(), tensor.data.size());
-      std::vector<float> found(expected.size());
-      ASSERT_THAT(trunk->Extract(pixels.data, 1, size, trunk->info().preprocessing, absl::MakeSpan(found)), IsOk());
-      const float largest = *std::max_element(expected.begin(), expected.end());
-      float worst = 0;
-      for (size_t i = 0; i < expected.size(); ++i) {
-        worst = std::max(worst, std::abs(expected[i] - found[i]));
-      }
-      EXPECT_LT(worst / largest, 1e-4);
+    ASSERT_OK_AND_ASSIGN(const auto trunk, Trunk::Load(name, weights, "cpu"));
+    const int size = trunk->info().image_size;
+    ASSERT_OK_AND_ASSIGN(const TensorView pixels,
+                         golden.Get(absl::StrCat(name, ".pixels"), DType::kU8, {1, size, size, 3}));
+    const Shape shape = FeatureShape(trunk->info(), size);
+    ASSERT_OK_AND_ASSIGN(const TensorView tensor,
+                         golden.Get(std::string(name), DType::kF32, {1, shape[0], shape[1], shape[2]}));
+    std::vector<float> expected(static_cast<size_t>(tensor.elements()));
+    std::memcpy(expected.data(), tensor.data.data(), tensor.data.size());
+    std::vector<float> found(expected.size());
+    ASSERT_THAT(trunk->Extract(pixels.data, 1, size, trunk->info().preprocessing, absl::MakeSpan(found)), IsOk());
+    const float largest = *std::max_element(expected.begin(), expected.end());
+    float worst = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      worst = std::max(worst, std::abs(expected[i] - found[i]));
     }
+    EXPECT_LT(worst / largest, 1e-4);
   }
   SetConvolutionAlgorithm(ConvolutionAlgorithm::kFastest);
+}
+
+TEST(LiteTest, FeaturesEqualTimms) {
+  SetTorchThreads(2);
+  for (const absl::string_view name : {"efficientnet_lite0", "efficientnet_lite2"}) {
+    SCOPED_TRACE(std::string(name));
+    ExpectTimmsFeatures(name, WeightsDir());
+  }
+}
+
+// made() of tests/golden/make_trunks.py.
+torch::Tensor MadeWeight(const std::string& name, const Shape& shape) {
+  const std::string digest = absl::HexStringToBytes(Sha256Hex(name));
+  uint64_t seed = 0;
+  std::memcpy(&seed, digest.data(), sizeof(seed));
+  torch::Tensor tensor = torch::empty(shape);
+  auto* const values = tensor.data_ptr<float>();
+  const double scale = std::sqrt(3.0 * static_cast<double>(shape[0]) / static_cast<double>(tensor.numel()));
+  for (int64_t i = 0; i < tensor.numel(); ++i) {
+    uint64_t z = seed + static_cast<uint64_t>(i) + 0x9E3779B97F4A7C15;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    const double u = std::ldexp(static_cast<double>((z ^ (z >> 31)) >> 40), -24);
+    double value = (2 * u - 1) * scale;
+    if (absl::EndsWith(name, "running_var")) {
+      value = 0.5 + u;
+    } else if (shape.size() == 1) {
+      value = absl::EndsWith(name, "weight") ? 0.75 + 0.5 * u : 0.2 * (u - 0.5);
+    }
+    values[i] = static_cast<float>(value);
+  }
+  return tensor;
+}
+
+TEST(ResNetTest, FeaturesEqualTimms) {
+  SetTorchThreads(2);
+  const testing::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk("resnet50"));
+  std::vector<NamedTensor> tensors;
+  Shape shape = {trunk->stride, trunk->stride, 3};
+  for (const LayerSpec& layer : trunk->layers()) {
+    for (const ParameterSpec& parameter : layer.Parameters(shape)) {
+      const std::string name = layer.FileName(parameter);
+      tensors.push_back({name, MadeWeight(name, parameter.shape)});
+    }
+    shape = layer.Output(shape);
+  }
+  ASSERT_THAT(WriteSafetensors(TrunkFile(dir.path(), trunk->name), ViewsOf(tensors), {}), IsOk());
+  ExpectTimmsFeatures(trunk->name, dir.path());
 }
 
 TEST_F(TrunkTest, AnImagesFeaturesDoNotDependOnItsBatch) {

@@ -599,5 +599,30 @@ TEST(ComparisonBarsTest, ABarForEachModelAsLongAsItsAccuracy) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a@1")));
 }
 
+TEST(AccuracyByTimeTest, EachModelHasItsPlaceAndTheChosenOneStandsOut) {
+  const std::vector<TimedModel> models = {{"slow", 0.99, {0.985, 0.994}, 57, false},
+                                          {"quick", 0.98, {0.97, 0.99}, 9, true}};
+  const cv::Mat image = Decode(*AccuracyByTime("pets", models));
+  EXPECT_EQ(image.size(), cv::Size(1600, 960));
+  const auto pixels_of = [](const cv::Mat& picture, const cv::Scalar& bgr) {
+    cv::Mat mask;
+    cv::inRange(picture, bgr, bgr, mask);
+    cv::Moments moments = cv::moments(mask, true);
+    return std::tuple{moments.m00, moments.m10 / moments.m00, moments.m01 / moments.m00};
+  };
+  const auto [blue, blue_x, blue_y] = pixels_of(image, {0xB2, 0x72, 0x00});
+  const auto [red, red_x, red_y] = pixels_of(image, {0x00, 0x5E, 0xD5});
+  EXPECT_GT(blue, 100);
+  EXPECT_GT(red, blue);
+  EXPECT_GT(blue_x, red_x + 300) << "takes longer";
+  EXPECT_LT(blue_y, red_y - 50) << "is more accurate";
+  EXPECT_THAT(AccuracyByTime("pets", {{std::string(100000, 'n'), 0, {0, 0.1}, 1e-9}}), IsOk());
+  EXPECT_THAT(AccuracyByTime("pets", {}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1 to 50")));
+  EXPECT_THAT(AccuracyByTime("pets", {{"a", 0.5, {0.6, 0.7}, 1}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a has")));
+  EXPECT_THAT(AccuracyByTime("pets", {{"a", 0.5, {0.4, 0.7}, 0}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("0 ms")));
+}
+
 }  // namespace
 }  // namespace graft
