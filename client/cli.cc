@@ -15,9 +15,9 @@ int RunCli(const std::vector<std::string>& words, std::ostream* out, std::ostrea
   cli.out_fd = out_fd;
   CommandLine line(&cli);
   // In the order that --help shows.
-  for (const auto add :
-       {AddServerCommands, AddDatasetCommands, AddVariantCommands, AddTrainingCommands, AddCompareCommand,
-        AddJobCommands, AddModelCommands, AddPredictionCommands, AddExplainCommand, AddCompletionCommand}) {
+  for (const auto add : {AddServerCommands, AddDatasetCommands, AddVariantCommands, AddTrunkCommands,
+                         AddRecommendCommand, AddTrainingCommands, AddCompareCommand, AddJobCommands, AddModelCommands,
+                         AddPredictionCommands, AddExplainCommand, AddCompletionCommand}) {
     add(line);
   }
   int status = kOk;

@@ -71,14 +71,13 @@ absl::StatusOr<v1::JobSpec> MakeSpec(const TrainArguments& arguments) {
     GRAFT_ASSIGN_OR_RETURN(*train, ReadSpec(arguments.spec_file));
   }
   train->set_model(arguments.model);
-  for (const auto& [value, name, set] :
-       {std::tuple{&arguments.dataset, "--dataset", &v1::TrainSpec::set_dataset<const std::string&>},
-        std::tuple{&arguments.variant, "--variant", &v1::TrainSpec::set_variant<const std::string&>}}) {
-    if (!value->empty()) {
-      (train->*set)(*value);
-    } else if (arguments.spec_file.empty()) {
-      return InvalidField(name, "not given; give it, or a file that has it with --spec");
-    }
+  if (!arguments.dataset.empty()) {
+    train->set_dataset(arguments.dataset);
+  } else if (arguments.spec_file.empty()) {
+    return InvalidField("--dataset", "not given; give it, or a file that has it with --spec");
+  }
+  if (!arguments.variant.empty()) {
+    train->set_variant(arguments.variant);
   }
   if (!arguments.preset.empty()) {
     train->set_preset(arguments.preset);
@@ -162,6 +161,7 @@ int Evaluate(const Cli& cli, const EvaluateArguments& arguments) {
 void AddTrainingCommands(CommandLine& line) {
   const auto [train, trained] =
       line.AddCommand(line.app(), "train", "Train a new version of a model in the background",
+                      "  graft train pets --dataset pets --watch\n"
                       "  graft train pets --dataset pets --variant vgg16_features --watch\n"
                       "  graft train pets --dataset pets --variant basic_cnn --set epochs=10 --set learning_rate=5e-4\n"
                       "  graft train pets --dataset pets --variant vgg16_finetuned --preset reference --dry-run\n"
@@ -172,7 +172,9 @@ void AddTrainingCommands(CommandLine& line) {
       train->add_option("MODEL", trained->model, "The model's name; one that exists gets its next version")->required(),
       ModelNames);
   line.Complete(train->add_option("--dataset", trained->dataset, "The data set"), DatasetNames);
-  line.Complete(train->add_option("--variant", trained->variant, "The variant (graft variant list)"), VariantNames);
+  line.Complete(train->add_option("--variant", trained->variant,
+                                  "The variant (graft variant list); unset: the best on features whose trunk is there"),
+                VariantNames);
   line.OneOf(train->add_option("--preset", trained->preset,
                                "What unset options are: the best that was measured for its time, or the write-up's"),
              {"recommended", "reference"});

@@ -223,13 +223,8 @@ std::vector<std::string> VariantNames(const Cli& cli, const std::string& /*word*
 }
 
 std::vector<std::string> TrunkNames(const Cli& cli, const std::string& /*word*/) {
-  std::vector<std::string> names =
-      NamesOf(Call(*cli.models, &v1::ModelService::Stub::ListVariants, v1::ListVariantsRequest(), Soon()),
-              &v1::ListVariantsResponse::variants, [](const v1::Variant& variant) { return variant.trunk(); });
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  names.erase(std::remove(names.begin(), names.end(), ""), names.end());  // a variant without one
-  return names;
+  return NamesOf(Call(*cli.models, &v1::ModelService::Stub::ListTrunks, v1::ListTrunksRequest(), Soon()),
+                 &v1::ListTrunksResponse::trunks, [](const v1::Trunk& trunk) { return trunk.name(); });
 }
 
 std::vector<std::string> LabelNames(const Cli& cli, const std::string& /*word*/) {

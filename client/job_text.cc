@@ -68,6 +68,11 @@ std::string Text(const v1::FindMistakesResult& result) {
                       Thousands(result.suspected()), " of ", Thousands(result.images()), " labels suspected");
 }
 
+std::string Text(const v1::RecommendResult& result) {
+  return absl::StrCat(Printable(result.variant()), " for ", Printable(result.dataset()), ", of ",
+                      result.candidates_size(), " trunks");
+}
+
 }  // namespace
 
 std::vector<std::string> JobKinds() {
@@ -134,6 +139,9 @@ std::string KindResultText(const Message& result) {
   }
   if (const auto* mistakes = DynamicCastToGenerated<v1::FindMistakesResult>(&result)) {
     return Text(*mistakes);
+  }
+  if (const auto* recommended = DynamicCastToGenerated<v1::RecommendResult>(&result)) {
+    return Text(*recommended);
   }
   return Printable(JsonText(result));
 }

@@ -151,6 +151,34 @@ v1::Variant ToProto(const Variant& variant) {
   return out;
 }
 
+v1::Trunk ToProto(const TrunkInfo& trunk, const std::filesystem::path& weights_dir) {
+  v1::Trunk out;
+  out.set_name(std::string(trunk.name));
+  out.set_title(std::string(trunk.title));
+  out.set_parameters(trunk.parameters);
+  out.set_multiply_adds(MultiplyAdds(trunk, trunk.image_size));
+  out.set_image_size(trunk.image_size);
+  out.set_preprocessing(ToProto(trunk.preprocessing));
+  for (const int64_t n : FeatureShape(trunk, trunk.image_size)) {
+    out.add_feature_shape(n);
+  }
+  for (const TrunkBlock& block : trunk.blocks) {
+    out.add_blocks(block.name);
+  }
+  out.set_paper(std::string(trunk.paper));
+  out.set_licence(std::string(trunk.licence));
+  out.set_source(std::string(trunk.source));
+  const absl::Status there = CheckTrunkWeights(weights_dir, trunk.name);
+  out.set_available(there.ok());
+  out.set_hint(std::string(there.message()));
+  for (const Variant& variant : Variants()) {
+    if (variant.trunk == &trunk) {
+      out.add_variants(variant.name);
+    }
+  }
+  return out;
+}
+
 v1::SplitSpec ToProto(const SplitRecipe& recipe, const std::string& dataset) {
   v1::SplitSpec out;
   out.set_dataset(dataset);

@@ -37,6 +37,7 @@ v1::EpochMetrics ToProto(const EpochMetrics& epoch);
 v1::EvaluationReport ToProto(const EvaluationReport& report);
 v1::Layer ToProto(const LayerInfo& layer);
 v1::Variant ToProto(const Variant& variant);
+v1::Trunk ToProto(const TrunkInfo& trunk, const std::filesystem::path& weights_dir);
 v1::SplitSpec ToProto(const SplitRecipe& recipe, const std::string& dataset);
 v1::EvaluateResult ToProto(const Evaluation& evaluation);
 v1::FindMistakesResult ToProto(const LabelMistakes& mistakes);

@@ -59,8 +59,8 @@ std::string EnumName(const EnumDescriptor& type, int number) {
 absl::StatusOr<Preprocessing> FromProto(v1::Preprocessing preprocessing) {
   return Find("preprocessing", preprocessing, EnumNames(&PreprocessingName), Preprocessing::kAuto);
 }
-absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation) {
-  return Find("interpolation", interpolation, EnumNames(&InterpolationName), Interpolation::kNearest);
+absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation, Interpolation unset) {
+  return Find("interpolation", interpolation, EnumNames(&InterpolationName), unset);
 }
 absl::StatusOr<Pooling> FromProto(v1::Pooling pooling) {
   return Find("pooling", pooling, EnumNames(&PoolingName), Pooling::kNone);

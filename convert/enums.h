@@ -25,7 +25,7 @@ std::string EnumName(const google::protobuf::EnumDescriptor& type, int number);
 // UNSPECIFIED is the default that the proto names. INVALID_ARGUMENT names the field, the unknown number and the values
 // that there are.
 absl::StatusOr<Preprocessing> FromProto(v1::Preprocessing preprocessing);
-absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation);
+absl::StatusOr<Interpolation> FromProto(v1::Interpolation interpolation, Interpolation unset = Interpolation::kNearest);
 absl::StatusOr<Pooling> FromProto(v1::Pooling pooling);
 absl::StatusOr<Part> FromProto(v1::Part part);
 absl::StatusOr<LabelRule> FromProto(v1::LabelRule rule);

@@ -1,6 +1,11 @@
 #include "jobs/checks.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/base/text.h"
+#include "core/store/label_mistakes.h"
 
 namespace graft {
 
@@ -34,6 +39,23 @@ absl::StatusOr<const Variant*> FindFeaturesVariant(absl::string_view trunk) {
     }
   }
   return absl::NotFoundError(absl::StrCat("variant: there is none on features of the trunk '", trunk, "'"));
+}
+
+absl::Status CheckFolds(absl::string_view field, int folds, const DatasetInfo& dataset) {
+  if (folds < kLeastFolds || folds > kMostFolds) {
+    return InvalidField(field, absl::StrCat(folds, " is out of range; use ", kLeastFolds, " to ", kMostFolds));
+  }
+  const auto smallest =
+      std::min_element(dataset.classes.begin(), dataset.classes.end(),
+                       [](const DatasetInfo::Class& a, const DatasetInfo::Class& b) { return a.train < b.train; });
+  if (smallest == dataset.classes.end() || smallest->train >= folds) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(field, ": ", folds, " folds need as many training images of each class, and '",
+                   Printable(smallest->label, 60), "' has ", smallest->train, "; ",
+                   smallest->train >= kLeastFolds ? absl::StrCat("use ", smallest->train, " folds at most, or ") : "",
+                   "split the images again with more of it to train on"));
 }
 
 }  // namespace graft

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/model/variants.h"
 #include "core/store/dataset_info.h"
@@ -19,6 +20,10 @@ absl::StatusOr<int> ResolveModel(const ResolveContext& context, const ModelRef& 
 
 // The variant whose head is trained on this trunk's features. NOT_FOUND: none is.
 absl::StatusOr<const Variant*> FindFeaturesVariant(absl::string_view trunk);
+
+// Whether the training part can be dealt to so many folds, kLeastFolds to kMostFolds: INVALID_ARGUMENT;
+// FAILED_PRECONDITION: a class has fewer images than that.
+absl::Status CheckFolds(absl::string_view field, int folds, const DatasetInfo& dataset);
 
 }  // namespace graft
 

@@ -23,12 +23,12 @@ class ExtractFeaturesJob : public JobKind {
     GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(spec.trunk));
     GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(context.weights_dir, spec.trunk));
     TrainingOptions options;  // for their ranges
-    options.image_size = extract.image_size() == 0 ? options.image_size : extract.image_size();
+    options.image_size = extract.image_size() == 0 ? trunk->image_size : extract.image_size();
     GRAFT_RETURN_IF_ERROR(options.Validate());
     spec.image_size = options.image_size;
     GRAFT_ASSIGN_OR_RETURN(const Preprocessing preprocessing, FromProto(extract.preprocessing()));
     spec.preprocessing = ResolvePreprocessing(preprocessing, trunk);
-    GRAFT_ASSIGN_OR_RETURN(spec.interpolation, FromProto(extract.interpolation()));
+    GRAFT_ASSIGN_OR_RETURN(spec.interpolation, FromProto(extract.interpolation(), Interpolation::kBilinear));
     ResolvedJob job;
     job.kind = std::string(name());
     job.spec = ToJson(spec);

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "convert/convert.h"
 #include "core/base/status.h"
@@ -26,24 +24,6 @@ absl::StatusOr<LabelJudge> JudgeOf(const ModelDescription& model) {
   judge.interpolation = options.interpolation;
   judge.image_size = options.image_size;
   return judge;
-}
-
-absl::Status CheckFolds(int folds, const DatasetInfo& dataset) {
-  constexpr char kField[] = "find_mistakes.folds";
-  if (folds < kLeastFolds || folds > kMostFolds) {
-    return InvalidField(kField, absl::StrCat(folds, " is out of range; use ", kLeastFolds, " to ", kMostFolds));
-  }
-  const auto smallest =
-      std::min_element(dataset.classes.begin(), dataset.classes.end(),
-                       [](const DatasetInfo::Class& a, const DatasetInfo::Class& b) { return a.train < b.train; });
-  if (smallest == dataset.classes.end() || smallest->train >= folds) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat(kField, ": ", folds, " folds need as many training images of each class, and '",
-                   Printable(smallest->label, 60), "' has ", smallest->train, "; ",
-                   smallest->train >= kLeastFolds ? absl::StrCat("use ", smallest->train, " folds at most, or ") : "",
-                   "split the images again with more of it to train on"));
 }
 
 class FindMistakesJob : public JobKind {
@@ -73,7 +53,7 @@ class FindMistakesJob : public JobKind {
     GRAFT_ASSIGN_OR_RETURN(spec.judge, JudgeOf(model));
     spec.judge.folds = find.folds() == 0 ? kDefaultFolds : find.folds();
     spec.judge.seed = find.has_seed() ? find.seed() : kDefaultSeed;
-    GRAFT_RETURN_IF_ERROR(CheckFolds(spec.judge.folds, dataset));
+    GRAFT_RETURN_IF_ERROR(CheckFolds("find_mistakes.folds", spec.judge.folds, dataset));
     GRAFT_RETURN_IF_ERROR(CheckTrunkWeights(context.weights_dir, spec.judge.trunk));
     ResolvedJob job;
     job.kind = std::string(name());

@@ -9,6 +9,7 @@
 #include "jobs/extract_features.h"
 #include "jobs/find_mistakes.h"
 #include "jobs/kind.h"
+#include "jobs/recommend.h"
 #include "jobs/split.h"
 #include "jobs/train.h"
 
@@ -23,8 +24,8 @@ std::string KindNames() {
 }  // namespace
 
 absl::Span<const JobKind* const> JobKinds() {
-  static const auto* const kinds = new std::array<const JobKind*, 5>{&SplitKind(), &TrainKind(), &ExtractFeaturesKind(),
-                                                                     &EvaluateKind(), &FindMistakesKind()};
+  static const auto* const kinds = new std::array<const JobKind*, 6>{
+      &SplitKind(), &TrainKind(), &ExtractFeaturesKind(), &EvaluateKind(), &FindMistakesKind(), &RecommendKind()};
   return *kinds;
 }
 

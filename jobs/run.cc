@@ -8,6 +8,7 @@
 #include "jobs/evaluate.h"
 #include "jobs/extract_features.h"
 #include "jobs/find_mistakes.h"
+#include "jobs/recommend.h"
 #include "jobs/split.h"
 #include "jobs/train.h"
 
@@ -24,6 +25,7 @@ constexpr Runner kRunners[] = {
     {"extract_features", &RunExtractFeatures},
     {"evaluate", &RunEvaluate},
     {"find_mistakes", &RunFindMistakes},
+    {"recommend", &RunRecommend},
 };
 
 }  // namespace

@@ -68,6 +68,9 @@ class TrainJob : public JobKind {
     spec.variant = train.variant();
     GRAFT_RETURN_IF_ERROR(CheckName("train.model", spec.model));
     GRAFT_RETURN_IF_ERROR(CheckText("train.variant", spec.variant, 100));
+    if (spec.variant.empty()) {
+      spec.variant = RecommendedVariant(context.weights_dir).name;
+    }
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(spec.variant));
     if (!train.preset().empty()) {
       spec.preset = train.preset();

@@ -87,6 +87,7 @@ class JobServiceImpl : public ServiceBase<v1::JobService> {
   GRAFT_UNARY(CancelJob, CancelJobRequest, Job)
   GRAFT_UNARY(PauseJob, PauseJobRequest, Job)
   GRAFT_UNARY(ResumeJob, ResumeJobRequest, Job)
+  GRAFT_UNARY(DrawRecommendation, DrawRecommendationRequest, DrawRecommendationResponse)
   GRAFT_UNARY(GetLearningCurves, GetLearningCurvesRequest, GetLearningCurvesResponse)
   grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(Context* context, const v1::WatchJobRequest* request) override {
     return PullStream<v1::JobEvent>::Start(
@@ -115,6 +116,8 @@ class ModelServiceImpl : public ServiceBase<v1::ModelService> {
   using ServiceBase::ServiceBase;
   GRAFT_UNARY(ListVariants, ListVariantsRequest, ListVariantsResponse)
   GRAFT_UNARY(GetVariant, GetVariantRequest, Variant)
+  GRAFT_UNARY(ListTrunks, ListTrunksRequest, ListTrunksResponse)
+  GRAFT_UNARY(GetTrunk, GetTrunkRequest, Trunk)
   GRAFT_UNARY(GetModel, GetModelRequest, Model)
   GRAFT_UNARY(ListModels, ListModelsRequest, ListModelsResponse)
   GRAFT_UNARY(DeleteModel, DeleteModelRequest, DeleteModelResponse)

@@ -52,6 +52,8 @@ absl::Status PauseJob(const Deps& deps, const Call& call, const v1::PauseJobRequ
 absl::Status ResumeJob(const Deps& deps, const Call& call, const v1::ResumeJobRequest& request, v1::Job* response);
 std::unique_ptr<StreamSource<v1::JobEvent>> WatchJob(const Deps& deps, const Call& call,
                                                      const v1::WatchJobRequest& request);
+absl::Status DrawRecommendation(const Deps& deps, const Call& call, const v1::DrawRecommendationRequest& request,
+                                v1::DrawRecommendationResponse* response);
 absl::Status GetLearningCurves(const Deps& deps, const Call& call, const v1::GetLearningCurvesRequest& request,
                                v1::GetLearningCurvesResponse* response);
 
@@ -72,6 +74,9 @@ absl::Status ListVariants(const Deps& deps, const Call& call, const v1::ListVari
                           v1::ListVariantsResponse* response);
 absl::Status GetVariant(const Deps& deps, const Call& call, const v1::GetVariantRequest& request,
                         v1::Variant* response);
+absl::Status ListTrunks(const Deps& deps, const Call& call, const v1::ListTrunksRequest& request,
+                        v1::ListTrunksResponse* response);
+absl::Status GetTrunk(const Deps& deps, const Call& call, const v1::GetTrunkRequest& request, v1::Trunk* response);
 absl::Status GetModel(const Deps& deps, const Call& call, const v1::GetModelRequest& request, v1::Model* response);
 absl::Status ListModels(const Deps& deps, const Call& call, const v1::ListModelsRequest& request,
                         v1::ListModelsResponse* response);

@@ -7,8 +7,10 @@
 #include "core/base/status.h"
 #include "core/base/text.h"
 #include "core/model/keep.h"
+#include "core/viz/charts.h"
 #include "jobs/kind.h"
 #include "jobs/learning_curves.h"
+#include "jobs/recommend.h"
 #include "jobs/to_proto.h"
 #include "jobs/train.h"
 #include "server/handlers/handlers.h"
@@ -229,6 +231,37 @@ absl::Status GetLearningCurves(const Deps& deps, const Call& call, const v1::Get
                          epoch, epochs.planned > 0 ? absl::StrCat(" of ", epochs.planned) : ""),
             epochs.history, KeptEpoch(spec.options.keep, epochs.history)));
     response->set_epoch(epoch);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status DrawRecommendation(const Deps& deps, const Call&, const v1::DrawRecommendationRequest& request,
+                                v1::DrawRecommendationResponse* response) {
+  GRAFT_ASSIGN_OR_RETURN(const JobRecord record, deps.jobs->Get(request.id()));
+  if (record.job.kind.empty()) {
+    return record.error;  // its row is damaged
+  }
+  if (record.job.kind != RecommendKind().name()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(record.id(), " is of the kind ", record.job.kind, "; only a recommend job can be drawn so"));
+  }
+  if (record.state != JobState::kSucceeded) {
+    return absl::FailedPreconditionError(IsTerminal(record.state)
+                                             ? absl::StrCat(record.id(), " found nothing")
+                                             : absl::StrCat(record.id(), " hasn't ended yet; ask again later"));
+  }
+  GRAFT_ASSIGN_OR_RETURN(const RecommendJobResult result, RecommendJobResultFromJson(record.result));
+  return CatchExceptions("drawing the recommendation", [&]() -> absl::Status {
+    std::vector<TimedModel> models;
+    for (const TrunkCandidate& candidate : result.candidates) {
+      if (!candidate.over_budget) {
+        models.push_back({candidate.trunk, candidate.accuracy, candidate.interval, candidate.milliseconds,
+                          candidate.variant == result.variant});
+      }
+    }
+    GRAFT_ASSIGN_OR_RETURN(
+        *response->mutable_png(),
+        AccuracyByTime(absl::StrCat("Trunks for ", result.dataset, ", ", result.images, " images"), models));
     return absl::OkStatus();
   });
 }

@@ -27,6 +27,20 @@ absl::Status GetVariant(const Deps&, const Call&, const v1::GetVariantRequest& r
   return absl::OkStatus();
 }
 
+absl::Status ListTrunks(const Deps& deps, const Call&, const v1::ListTrunksRequest&, v1::ListTrunksResponse* response) {
+  for (const TrunkInfo& trunk : Trunks()) {
+    *response->add_trunks() = ToProto(trunk, deps.options->weights_dir);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GetTrunk(const Deps& deps, const Call&, const v1::GetTrunkRequest& request, v1::Trunk* response) {
+  GRAFT_RETURN_IF_ERROR(CheckText("name", request.name(), 100));
+  GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(request.name()));
+  *response = ToProto(*trunk, deps.options->weights_dir);
+  return absl::OkStatus();
+}
+
 absl::Status GetModel(const Deps& deps, const Call&, const v1::GetModelRequest& request, v1::Model* response) {
   GRAFT_ASSIGN_OR_RETURN(const ModelRef ref, FromProto(request.model()));
   GRAFT_ASSIGN_OR_RETURN(const ModelEntry entry, deps.data->ShowModel(ref));

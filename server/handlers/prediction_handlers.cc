@@ -80,12 +80,15 @@ absl::Status FindExtractor(const Deps& deps, const Call& call, absl::string_view
 absl::StatusOr<TrainingOptions> OwnSettings(const v1::ExtractFeaturesRequest& request) {
   TrainingOptions options;
   GRAFT_ASSIGN_OR_RETURN(options.preprocessing, FromProto(request.preprocessing()));
-  GRAFT_ASSIGN_OR_RETURN(options.interpolation, FromProto(request.interpolation()));
-  if (request.image_size() != 0) {
-    options.image_size = request.image_size();
-  }
+  GRAFT_ASSIGN_OR_RETURN(options.interpolation, FromProto(request.interpolation(), Interpolation::kBilinear));
   if (!request.has_trunk() && !request.has_model()) {
     return InvalidField("source", absl::StrCat("not set; give a trunk (", TrunkNames(), ") or a model"));
+  }
+  if (request.image_size() != 0) {
+    options.image_size = request.image_size();
+  } else if (request.has_trunk()) {
+    GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(request.trunk()));
+    options.image_size = trunk->image_size;
   }
   return options;
 }

@@ -508,5 +508,52 @@ TEST_F(CliTest, ExplainListsLayersAndSaysWhatIsMissing) {
   EXPECT_EQ(server_.explains.size(), before + 1);
 }
 
+TEST_F(CliTest, TrunksAreShownWithHowToGetWhatIsMissing) {
+  EXPECT_EQ(Run({"trunk", "list"}), 0);
+  EXPECT_THAT(out_.str(),
+              AllOf(HasSubstr("vgg16     there    14,714,688  15.35 billion   224  A vgg16 (Somebody, 2014)"),
+                    HasSubstr("resnet50  missing"), HasSubstr("\nrun deploy/fetch-weights resnet50\n")));
+  EXPECT_EQ(Run({"trunk", "show", "resnet50"}), 0);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("weights        run deploy/fetch-weights resnet50"), HasSubstr("7x7x512"),
+                                HasSubstr("block1, block2"), HasSubstr("caffe"), HasSubstr("resnet50_features")));
+  EXPECT_EQ(Run({"trunk", "show", "vgg16", "--format", "json"}), 0);
+  EXPECT_EQ(JsonLines()[0]["available"], true);
+  EXPECT_EQ(Run({"trunk", "show"}), 2);
+}
+
+TEST_F(CliTest, ATrainingNeedsNoVariant) {
+  EXPECT_EQ(Run({"train", "m", "--dataset", "d"}), 0);
+  ASSERT_EQ(server_.submits.size(), 1U);
+  EXPECT_EQ(server_.submits[0].spec().train().variant(), "");
+  EXPECT_EQ(Run({"train", "m"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--dataset: not given"));
+}
+
+TEST_F(CliTest, ARecommendationIsATableAndAPicture) {
+  server_.breaks = false;
+  const std::string out = (dir_ / "recommendation.png").string();
+  EXPECT_EQ(Run({"recommend", "--dataset", "pets", "--trunk", "slow", "--trunk", "quick", "--budget", "1m30s",
+                 "--folds", "4", "--seed", "0", "--out", out}),
+            0);
+  ASSERT_EQ(server_.submits.size(), 1U);
+  const v1::RecommendSpec spec = server_.submits[0].spec().recommend();
+  EXPECT_THAT(spec.trunks(), ElementsAre("slow", "quick"));
+  EXPECT_EQ(spec.budget_seconds(), 90);
+  EXPECT_EQ(spec.folds(), 4);
+  EXPECT_TRUE(spec.has_seed());
+  EXPECT_THAT(out_.str(),
+              AllOf(HasSubstr("pets (240 training images"), HasSubstr("slow       0.9917  0.9700-0.9950      57.0"),
+                    HasSubstr("recommended\n"), HasSubstr("over the budget"),
+                    HasSubstr("next: graft train MODEL --dataset pets --variant quick_features")));
+  EXPECT_EQ(testing::ReadText(out), "png of job-1");
+  EXPECT_EQ(Run({"recommend", "--dataset", "pets", "--format", "json"}), 0);
+  EXPECT_EQ(JsonLines()[0]["variant"], "quick_features");
+  EXPECT_EQ(server_.submits[1].spec().recommend().budget_seconds(), 0);
+  for (const char* budget : {"0", "-5m", "soon", "", "inf", "5 m"}) {
+    EXPECT_EQ(Run({"recommend", "--dataset", "pets", "--budget", budget}), *budget == '\0' ? 0 : 2) << budget;
+  }
+  EXPECT_EQ(Run({"recommend"}), 2);
+}
+
 }  // namespace
 }  // namespace graft

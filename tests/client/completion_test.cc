@@ -44,7 +44,8 @@ TEST_F(CompletionTest, CommandsOptionsAndKeys) {
   EXPECT_EQ(Complete({"dataset", "preview", "d", "--augment", "ro"}), "rotation=\n");
   EXPECT_EQ(Complete({"dataset", "preview", "d", "--augment", "fill=r"}), "fill=reflect\n");
   EXPECT_EQ(Complete({"--format", ""}), "text\njson\n");
-  EXPECT_EQ(Complete({"job", "list", "--kind", ""}), "split\ntrain\nextract_features\nevaluate\nfind_mistakes\n");
+  EXPECT_EQ(Complete({"job", "list", "--kind", ""}),
+            "split\ntrain\nextract_features\nevaluate\nfind_mistakes\nrecommend\n");
   EXPECT_EQ(Complete({"job", "list", "--state", "s"}), "succeeded\n");
   EXPECT_EQ(Complete({"completion", "b"}), "bash\n");
 }
@@ -58,7 +59,7 @@ TEST_F(CompletionTest, NamesOfTheServer) {
   EXPECT_EQ(Complete({"features", "--model", "other@"}), "other@7\n");
   EXPECT_EQ(Complete({"model", "mistakes", "m@"}), "m@3\nm@1\n");
   EXPECT_EQ(Complete({"train", "m@"}), "");  // the next version is the server's to number
-  EXPECT_EQ(Complete({"features", "--trunk", ""}), "vgg16\n");
+  EXPECT_EQ(Complete({"features", "--trunk", ""}), "vgg16\nresnet50\n");
   EXPECT_EQ(Complete({"variant", "show", "variant"}), "variant1\nvariant2\nvariant3\n");
   EXPECT_EQ(Complete({"explain", "m", "--label", ""}), "cat\ndog\n");
   EXPECT_EQ(Complete({"explain", "m", "--layers", ""}), "list\nblock1_conv1\nblock1_pool\n");

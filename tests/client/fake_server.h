@@ -161,6 +161,34 @@ class FakeServer : public v1::JobService::Service,
     response->set_next_page_token(next > 0 ? std::to_string(next) : "");
     return grpc::Status::OK;
   }
+  static v1::RecommendResult SomeRecommendation() {
+    v1::RecommendResult result;
+    result.set_job_id("job-1");
+    result.set_dataset("pets");
+    result.set_images(240);
+    result.set_variant("quick_features");
+    for (const auto& [trunk, accuracy, milliseconds] : {std::tuple{"slow", 0.9917, 57.0}, {"quick", 0.9875, 9.5}}) {
+      v1::TrunkCandidate* candidate = result.add_candidates();
+      candidate->set_trunk(trunk);
+      candidate->set_variant(std::string(trunk) + "_features");
+      candidate->set_accuracy(accuracy);
+      candidate->set_accuracy_low(0.97);
+      candidate->set_accuracy_high(0.995);
+      candidate->set_milliseconds_per_image(milliseconds);
+      candidate->set_seconds(12);
+    }
+    v1::TrunkCandidate* left_out = result.add_candidates();
+    left_out->set_trunk("slowest");
+    left_out->set_over_budget(true);
+    left_out->set_seconds(900);
+    left_out->set_milliseconds_per_image(600);
+    return result;
+  }
+  grpc::Status DrawRecommendation(grpc::ServerContext*, const v1::DrawRecommendationRequest* request,
+                                  v1::DrawRecommendationResponse* response) override {
+    response->set_png("png of " + request->id());
+    return grpc::Status::OK;
+  }
   v1::JobEvent EndEvent() {
     v1::JobEvent event = StateEvent(5, end_state);
     if (end_state == v1::JOB_STATE_FAILED) {
@@ -168,6 +196,8 @@ class FakeServer : public v1::JobService::Service,
     } else if (trains) {
       event.mutable_state()->mutable_result()->mutable_train()->set_model("m");
       event.mutable_state()->mutable_result()->mutable_train()->set_version(3);
+    } else if (!submits.empty() && submits.back().spec().has_recommend()) {
+      *event.mutable_state()->mutable_result()->mutable_recommend() = SomeRecommendation();
     } else if (mistakes_to_find.images() > 0) {
       mistakes = mistakes_to_find;
       *event.mutable_state()->mutable_result()->mutable_find_mistakes() = mistakes;
@@ -281,6 +311,35 @@ class FakeServer : public v1::JobService::Service,
     const std::lock_guard lock(mutex);
     deletes.push_back(*request);
     response->set_deleted(request->all_versions() ? 2 : 1);
+    return grpc::Status::OK;
+  }
+  grpc::Status ListTrunks(grpc::ServerContext*, const v1::ListTrunksRequest*,
+                          v1::ListTrunksResponse* response) override {
+    for (const char* name : {"vgg16", "resnet50"}) {
+      v1::GetTrunkRequest request;
+      request.set_name(name);
+      GetTrunk(nullptr, &request, response->add_trunks());
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status GetTrunk(grpc::ServerContext*, const v1::GetTrunkRequest* request, v1::Trunk* trunk) override {
+    trunk->set_name(request->name());
+    trunk->set_title("A " + request->name());
+    trunk->set_parameters(14'714'688);
+    trunk->set_multiply_adds(15'346'630'656);
+    trunk->set_image_size(224);
+    trunk->set_preprocessing(v1::PREPROCESSING_CAFFE);
+    for (const int n : {7, 7, 512}) {
+      trunk->add_feature_shape(n);
+    }
+    trunk->add_blocks("block1");
+    trunk->add_blocks("block2");
+    trunk->set_paper("Somebody, 2014");
+    trunk->set_licence("CC BY 4.0");
+    trunk->set_source("Oxford");
+    trunk->set_available(request->name() == "vgg16");
+    trunk->set_hint(trunk->available() ? "" : "run deploy/fetch-weights " + request->name());
+    trunk->add_variants(request->name() + "_features");
     return grpc::Status::OK;
   }
   grpc::Status ListVariants(grpc::ServerContext*, const v1::ListVariantsRequest*,

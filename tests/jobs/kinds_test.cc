@@ -6,6 +6,7 @@
 #include "jobs/extract_features.h"
 #include "jobs/find_mistakes.h"
 #include "jobs/kind.h"
+#include "jobs/recommend.h"
 #include "jobs/split.h"
 #include "jobs/train.h"
 #include "tests/testing/files.h"
@@ -311,7 +312,12 @@ TEST_F(ResolveTest, TrainingThatCannotBeIsRefused) {
   EXPECT_THAT(Names(job.reads), ElementsAre("dataset pets@0", "model m@2"));
   AddModel(4, "vgg16_finetuned", 2);
   refuses(from("vgg16_frozen", 4), StatusCode::kInvalidArgument, "has trained 2 blocks");
+  // Nobody says which: the best whose trunk's weights are there.
+  v1::JobSpec unsaid = Train();
+  unsaid.mutable_train()->clear_variant();
+  EXPECT_EQ(Resolve(unsaid)->spec["variant"], "vgg16_features");
   fs::remove(root_ / "weights/vgg16.safetensors");
+  EXPECT_EQ(Resolve(unsaid)->spec["variant"], "augmented_cnn");
   refuses([](auto* t) { t->set_variant("vgg16_features"); }, StatusCode::kFailedPrecondition, "deploy/fetch-weights");
   EXPECT_THAT(Resolve(Train()), IsOk());
 }
@@ -321,8 +327,8 @@ TEST_F(ResolveTest, ExtractionHasItsTrunkAndSize) {
   const nlohmann::json expected = {{"dataset", "pets"},
                                    {"trunk", "vgg16"},
                                    {"preprocessing", "caffe"},
-                                   {"interpolation", "nearest"},
-                                   {"image_size", 150}};
+                                   {"interpolation", "bilinear"},
+                                   {"image_size", 224}};
   EXPECT_EQ(job.spec, expected);
   EXPECT_EQ(job.dataset, "pets");
   EXPECT_THAT(Names(job.reads), ElementsAre("dataset pets@0"));
@@ -331,7 +337,7 @@ TEST_F(ResolveTest, ExtractionHasItsTrunkAndSize) {
   v1::JobSpec shown;
   ASSERT_THAT(ExtractFeaturesKind().SpecToProto(job.spec, &shown), IsOk());
   EXPECT_EQ(shown.extract_features().preprocessing(), v1::PREPROCESSING_CAFFE);
-  EXPECT_EQ(shown.extract_features().interpolation(), v1::INTERPOLATION_NEAREST);
+  EXPECT_EQ(shown.extract_features().interpolation(), v1::INTERPOLATION_BILINEAR);
   EXPECT_EQ(Resolve(shown)->spec, job.spec);
 
   const auto refuses = [&](const std::function<void(v1::ExtractFeaturesSpec*)>& change, StatusCode code,
@@ -567,6 +573,75 @@ TEST(JobResultsTest, AreReadAsTheyWereWrittenAndLookLikeThis) {
   EXPECT_EQ(found.mistakes(0).suggested_label(), "dog");
   EXPECT_EQ(found.mistakes(0).probability(), 0.25);
   EXPECT_EQ(found.mistakes(0).suggested_probability(), 0.75);
+}
+
+TEST_F(ResolveTest, ARecommendationTriesWhatIsThereInAsManyFoldsAsThereAreImages) {
+  AddDataset("many", {{"cat", 9, 0, 0}, {"dog", 5, 0, 0}});
+  AddDataset("few", {{"cat", 9, 0, 0}, {"dog", 3, 0, 0}});
+  v1::JobSpec spec;
+  v1::RecommendSpec* recommend = spec.mutable_recommend();
+  recommend->set_dataset("many");
+  ASSERT_OK_AND_ASSIGN(const ResolvedJob job, Resolve(spec));
+  EXPECT_EQ(job.spec,
+            (nlohmann::json{
+                {"dataset", "many"}, {"trunks", {"vgg16"}}, {"folds", 5}, {"seed", 42}, {"budget_seconds", 0.0}}));
+  EXPECT_THAT(Names(job.reads), ElementsAre("dataset many@0"));
+  EXPECT_FALSE(RecommendKind().Target(job.spec, 0)->has_value());
+  v1::JobSpec shown;
+  ASSERT_THAT(RecommendKind().SpecToProto(job.spec, &shown), IsOk());
+  EXPECT_EQ(Resolve(shown)->spec, job.spec);
+  recommend->set_dataset("few");
+  EXPECT_EQ(Resolve(spec)->spec["folds"], 3);
+
+  const auto refuses = [&](const std::function<void(v1::RecommendSpec*)>& change, StatusCode code,
+                           const std::string& part) {
+    v1::JobSpec changed = spec;
+    change(changed.mutable_recommend());
+    Refuses(changed, code, part);
+  };
+  refuses([](auto* r) { r->set_folds(4); }, StatusCode::kFailedPrecondition, "recommend.folds: 4 folds need");
+  refuses([](auto* r) { r->set_folds(21); }, StatusCode::kInvalidArgument, "recommend.folds: 21");
+  refuses([](auto* r) { r->set_dataset("pets"); }, StatusCode::kFailedPrecondition, "'cat' has 1");
+  refuses([](auto* r) { r->set_dataset("none"); }, StatusCode::kNotFound, "'none'");
+  refuses([](auto* r) { r->set_budget_seconds(-1); }, StatusCode::kInvalidArgument, "recommend.budget_seconds: -1");
+  refuses([](auto* r) { r->set_budget_seconds(std::nan("")); }, StatusCode::kInvalidArgument, "budget_seconds");
+  refuses([](auto* r) { r->add_trunks("vgg99"); }, StatusCode::kNotFound, "vgg99");
+  refuses([](auto* r) { r->add_trunks("efficientnet_lite0"); }, StatusCode::kFailedPrecondition, "fetch-weights");
+  refuses(
+      [](auto* r) {
+        r->add_trunks("vgg16");
+        r->add_trunks("vgg16");
+      },
+      StatusCode::kInvalidArgument, "twice");
+  fs::remove(root_ / "weights/vgg16.safetensors");
+  refuses([](auto*) {}, StatusCode::kFailedPrecondition, "fetch-weights");
+}
+
+TEST(ChooseTest, TheQuickestWithinOneStandardErrorIsTaken) {
+  const auto candidate = [](const std::string& name, double accuracy, double milliseconds, bool over = false) {
+    TrunkCandidate made;
+    made.trunk = name;
+    made.accuracy = accuracy;
+    made.milliseconds = milliseconds;
+    made.over_budget = over;
+    return made;
+  };
+  // One standard error of 0.96 on 100 images is 0.0196.
+  std::vector<TrunkCandidate> candidates = {candidate("cheap", 0.939, 1), candidate("good", 0.942, 5),
+                                            candidate("over", 0, 0.1, true), candidate("best", 0.96, 50),
+                                            candidate("same", 0.95, 20)};
+  const TrunkCandidate* const chosen = Choose(100, &candidates);
+  ASSERT_NE(chosen, nullptr);
+  EXPECT_EQ(chosen->trunk, "good");
+  std::vector<std::string> order;
+  for (const TrunkCandidate& of : candidates) {
+    order.push_back(of.trunk);
+  }
+  EXPECT_THAT(order, ElementsAre("best", "same", "good", "cheap", "over"));
+  candidates = {candidate("a", 1, 50), candidate("b", 0.99, 1)};
+  EXPECT_EQ(Choose(100, &candidates)->trunk, "a") << "nothing is as good as no mistake";
+  candidates = {candidate("over", 0, 1, true)};
+  EXPECT_EQ(Choose(100, &candidates), nullptr);
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ class StepTrackerTest : public ::testing::Test {
 
   bool stopped_ = false;
   JobProgress last_;
-  const JobSink sink_ = {.progress = [this](const JobProgress& progress) { last_ = progress; },
-                         .stopped = [this] { return stopped_; }};
+  const JobSink sink_ = {[this](const JobProgress& progress) { last_ = progress; }, [](const EpochMetrics&) {},
+                         [](const JobLogLine&) {}, [this] { return stopped_; }, [] { return false; }};
   StepTracker::Clock::time_point now_ = StepTracker::Clock::now();
   StepTracker tracker_{sink_, 30, [this] { return now_; }};
 };
@@ -70,7 +70,7 @@ TEST_F(StepTrackerTest, AStageSaysNothingOfTheNextOnesTime) {
 
 TEST_F(StepTrackerTest, AsksWhetherToStop) {
   stopped_ = true;
-  EXPECT_THAT(tracker_.Update(At(1, 1)), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(tracker_.Update(At(1, 1)), StatusIs(absl::StatusCode::kCancelled, ::testing::_));
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // The worker's side of the kinds, where it is more than calls of core.
 #include "jobs/run.h"
 
+#include "absl/strings/str_cat.h"
 #include "core/store/dataset_info.h"
 #include "jobs/kind.h"
+#include "jobs/recommend.h"
 #include "jobs/split.h"
 #include "tests/testing/files.h"
 
@@ -95,6 +97,54 @@ TEST_F(RunTest, AFolderThatBecameALinkSinceTheJobWasSubmittedIsNotFollowed) {
 TEST_F(RunTest, AJobThatIsToStopSaysSo) {
   stopped_ = true;
   EXPECT_THAT(Split("pets"), StatusIs(absl::StatusCode::kCancelled, _));
+}
+
+// With real weights, on few photographs.
+TEST_F(RunTest, ARecommendationTriesEachTrunkWithinTheBudget) {
+  for (int i = 3; i < 13; ++i) {
+    for (const char* name : {"cat", "dog"}) {
+      fs::copy_file(testing::Sample(absl::StrCat(name, ".", i, ".jpg")),
+                    root_ / "allowed/pets" / absl::StrCat(name, ".", i, ".jpg"));
+    }
+  }
+  SplitJobSpec split;
+  split.dataset = "pets";
+  split.recipe.source = AllowedFolder{root_ / "allowed", "pets"};
+  split.recipe.sizes = SplitCounts{10, 1, 0};
+  request_.spec = ToJson(split);
+  ASSERT_THAT(RunJob(request_, sink_), testing::IsOk());
+  fs::create_directories(data_.Dataset("pets").parent_path());
+  fs::rename(request_.staging, data_.Dataset("pets"));
+
+  request_.kind = "recommend";
+  request_.weights_dir = fs::path(GRAFT_BINARY_DIR) / "share" / "graft" / "weights";
+  request_.settings.threads = 2;
+  RecommendJobSpec spec{"pets", {"vgg16", "efficientnet_lite0"}, 2, 42, 0};
+  request_.spec = ToJson(spec);
+  ASSERT_OK_AND_ASSIGN(const nlohmann::json json, RunJob(request_, sink_));
+  ASSERT_OK_AND_ASSIGN(const RecommendJobResult result, RecommendJobResultFromJson(json));
+  EXPECT_EQ(result.job_id, "job-3");
+  EXPECT_EQ(result.images, 20);
+  ASSERT_EQ(result.candidates.size(), 2U);
+  double least = 1e9;
+  for (const TrunkCandidate& candidate : result.candidates) {
+    EXPECT_GT(candidate.accuracy, 0.7) << candidate.trunk;
+    EXPECT_LT(candidate.interval.low, candidate.accuracy);
+    EXPECT_FALSE(candidate.over_budget);
+    EXPECT_THAT(lines_, Contains(HasSubstr(candidate.trunk + ": accuracy")));
+    least = std::min(least, candidate.seconds);
+  }
+  EXPECT_THAT(phases_, Contains("features"));
+  // So little time that none of them can do it.
+  spec.budget_seconds = least / 1000;
+  request_.spec = ToJson(spec);
+  EXPECT_THAT(RunJob(request_, sink_),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("recommend.budget_seconds: ")));
+  EXPECT_THAT(lines_, Contains(HasSubstr("more than the budget")));
+  stopped_ = true;
+  spec.budget_seconds = 0;
+  request_.spec = ToJson(spec);
+  EXPECT_THAT(RunJob(request_, sink_), StatusIs(absl::StatusCode::kCancelled, _));
 }
 
 }  // namespace

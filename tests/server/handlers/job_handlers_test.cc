@@ -1,7 +1,9 @@
 #include <limits>
 #include <variant>
 
+#include "core/viz/charts.h"
 #include "jobs/learning_curves.h"
+#include "jobs/recommend.h"
 #include "tests/server/handlers/fixture.h"
 
 namespace graft {
@@ -289,6 +291,44 @@ TEST_F(JobHandlersTest, WhatHasNoLearningCurvesSaysSo) {
   EXPECT_THAT(Curves("job-2"), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("ended before its first epoch")));
   EXPECT_THAT(Curves("job-3"), StatusIs(StatusCode::kNotFound, HasSubstr("job-3")));
   EXPECT_THAT(Curves("../jobs"), StatusIs(StatusCode::kInvalidArgument, HasSubstr("id")));
+}
+
+TEST_F(JobHandlersTest, ARecommendationIsDrawnOnceItIsThere) {
+  AddDataset("pets");
+  DatasetInfo info = *data_->GetDataset("pets");
+  for (DatasetInfo::Class& of : info.classes) {
+    of.train = 10;
+  }
+  ASSERT_THAT(SaveDatasetInfo(info, data_->Dataset("pets")), IsOk());
+  const auto drawn = [&](const std::string& id) -> absl::StatusOr<std::string> {
+    v1::DrawRecommendationRequest request;
+    request.set_id(id);
+    v1::DrawRecommendationResponse response;
+    if (const absl::Status status = DrawRecommendation(deps_, call_, request, &response); !status.ok()) {
+      return status;
+    }
+    return response.png();
+  };
+  testing::WriteText(root_ / "weights/vgg16.safetensors", "");
+  v1::JobSpec spec;
+  spec.mutable_recommend()->set_dataset("pets");
+  spec.mutable_recommend()->set_folds(2);
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Submit(spec));
+  EXPECT_THAT(drawn(job.id()), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("hasn't ended yet")));
+  RecommendJobResult result;
+  result.job_id = job.id();
+  result.dataset = "pets";
+  result.images = 20;
+  result.candidates = {{"vgg16", "vgg16_features", 30, 2, false, 0.95, {0.9, 0.97}},
+                       {"big", "big_features", 900, 60, true, 0, {}}};
+  result.variant = "vgg16_features";
+  Report(job.id(), 1, {JobStateChange{JobState::kSucceeded, absl::OkStatus(), ToJson(result)}});
+  executor_.Exit(job.id(), 1, absl::OkStatus());
+  jobs_->Tick();
+  EXPECT_EQ(*drawn(job.id()), *AccuracyByTime("Trunks for pets, 20 images", {{"vgg16", 0.95, {0.9, 0.97}, 30, true}}));
+  EXPECT_THAT(drawn("job-99"), StatusIs(StatusCode::kNotFound, _));
+  ASSERT_OK_AND_ASSIGN(const v1::Job other, Submit(Train("m", "pets")));
+  EXPECT_THAT(drawn(other.id()), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("of the kind train")));
 }
 
 }  // namespace

@@ -186,6 +186,36 @@ TEST_F(ModelHandlersTest, VariantsAreTheTable) {
   EXPECT_LT(status.message().size(), 1000U);
 }
 
+TEST_F(ModelHandlersTest, TrunksAreTheTableWithWhatIsThere) {
+  testing::WriteText(root_ / "weights/efficientnet_lite0.safetensors", "");
+  v1::ListTrunksResponse list;
+  ASSERT_THAT(ListTrunks(deps_, call_, {}, &list), IsOk());
+  ASSERT_EQ(list.trunks_size(), static_cast<int>(Trunks().size()));
+  for (int i = 0; i < list.trunks_size(); ++i) {
+    const v1::Trunk& trunk = list.trunks(i);
+    const TrunkInfo& row = Trunks()[static_cast<size_t>(i)];
+    EXPECT_EQ(trunk.name(), row.name);
+    EXPECT_EQ(trunk.blocks_size(), static_cast<int>(row.blocks.size()));
+    EXPECT_EQ(trunk.available(), trunk.name() == "efficientnet_lite0");
+    EXPECT_EQ(trunk.hint().empty(), trunk.available());
+    EXPECT_EQ(trunk.variants_size(), 3);
+  }
+  v1::GetTrunkRequest request;
+  request.set_name("vgg16");
+  v1::Trunk trunk;
+  ASSERT_THAT(GetTrunk(deps_, call_, request, &trunk), IsOk());
+  EXPECT_EQ(trunk.parameters(), 14'714'688);
+  EXPECT_EQ(trunk.image_size(), 224);
+  EXPECT_EQ(trunk.preprocessing(), v1::PREPROCESSING_CAFFE);
+  EXPECT_THAT(trunk.feature_shape(), ElementsAre(7, 7, 512));
+  EXPECT_THAT(trunk.hint(), HasSubstr("deploy/fetch-weights vgg16"));
+  EXPECT_THAT(trunk.variants(), ElementsAre("vgg16_features", "vgg16_frozen", "vgg16_finetuned"));
+  request.set_name("vgg99");
+  EXPECT_THAT(GetTrunk(deps_, call_, request, &trunk), StatusIs(StatusCode::kNotFound, HasSubstr("resnet50")));
+  request.set_name("\x1b");
+  EXPECT_THAT(GetTrunk(deps_, call_, request, &trunk), StatusIs(StatusCode::kInvalidArgument, HasSubstr("name")));
+}
+
 TEST_F(ModelHandlersTest, TheStatusCountsWhatIsThere) {
   AddDataset("pets");
   AddModel("m", 1);
