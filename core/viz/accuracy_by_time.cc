@@ -56,12 +56,13 @@ absl::StatusOr<std::string> AccuracyByTime(absl::string_view title, const std::v
     const double half = model.chosen ? 6 : 4.5;
     canvas.FillRectangle({at.x - half, at.y - half, 2 * half, 2 * half}, color);
     const std::string text = absl::StrFormat("%s %.4f", canvas.Shorten(model.name, 220, kLabelSize), model.accuracy);
-    const bool left = at.x + 12 + canvas.TextWidth(text, kLabelSize) > plot.right();
-    canvas.Text({left ? at.x - 12 : at.x + 12, at.y}, text,
+    // Below its whisker, where it crosses no other one of about the same accuracy.
+    const double room = canvas.TextWidth(text, kLabelSize) / 2 + 10;
+    canvas.Text({std::clamp(at.x, plot.x + room, plot.right() - room), y.At(model.interval.low) + 14}, text,
                 {.color = kInk,
                  .size = kLabelSize,
                  .bold = model.chosen,
-                 .horizontal = left ? HorizontalAlign::kRight : HorizontalAlign::kLeft,
+                 .horizontal = HorizontalAlign::kCenter,
                  .vertical = VerticalAlign::kMiddle});
   }
   canvas.StrokeRectangle(plot, {.color = kFrame, .width = 1});
