@@ -26,16 +26,31 @@ absl::Status CheckUsed(const Variant& variant, const TrainingOptions& preset, co
   return absl::OkStatus();
 }
 
-// Whose weights the training starts from.
-absl::Status ResolveStart(const ResolveContext& context, const v1::ModelRef& message, const Variant& variant,
-                          TrainJobSpec* spec) {
+// The model that a training starts from.
+absl::StatusOr<ModelDescription> FindStart(const ResolveContext& context, const v1::ModelRef& message) {
   GRAFT_ASSIGN_OR_RETURN(ModelRef ref, FromProto(message));
   const absl::StatusOr<int> version = context.data->ResolveVersion(ref);
   if (!version.ok()) {
     return Annotate(version.status(), "train.init_from");
   }
   ref.version = *version;
-  GRAFT_ASSIGN_OR_RETURN(const ModelDescription model, context.data->GetModel(ref));
+  return context.data->GetModel(ref);
+}
+
+// What is trained when nobody says: the like of what it starts from, or the best that there is.
+absl::StatusOr<std::string> DefaultVariant(const ResolveContext& context, const v1::TrainSpec& train) {
+  if (!train.has_init_from()) {
+    return RecommendedVariant(context.weights_dir).name;
+  }
+  GRAFT_ASSIGN_OR_RETURN(const ModelDescription model, FindStart(context, train.init_from()));
+  return model.variant;
+}
+
+// Whose weights the training starts from.
+absl::Status ResolveStart(const ResolveContext& context, const v1::ModelRef& message, const Variant& variant,
+                          TrainJobSpec* spec) {
+  GRAFT_ASSIGN_OR_RETURN(const ModelDescription model, FindStart(context, message));
+  const ModelRef ref{model.name, model.version, ""};
   GRAFT_ASSIGN_OR_RETURN(const Variant* other, FindVariant(model.variant));
   if (other->trunk != variant.trunk || other->layers == nullptr || variant.layers == nullptr ||
       (variant.trunk == nullptr && other->layers != variant.layers)) {
@@ -69,7 +84,7 @@ class TrainJob : public JobKind {
     GRAFT_RETURN_IF_ERROR(CheckName("train.model", spec.model));
     GRAFT_RETURN_IF_ERROR(CheckText("train.variant", spec.variant, 100));
     if (spec.variant.empty()) {
-      spec.variant = RecommendedVariant(context.weights_dir).name;
+      GRAFT_ASSIGN_OR_RETURN(spec.variant, DefaultVariant(context, train));
     }
     GRAFT_ASSIGN_OR_RETURN(const Variant* variant, FindVariant(spec.variant));
     if (!train.preset().empty()) {

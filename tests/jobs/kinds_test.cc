@@ -312,9 +312,13 @@ TEST_F(ResolveTest, TrainingThatCannotBeIsRefused) {
   EXPECT_THAT(Names(job.reads), ElementsAre("dataset pets@0", "model m@2"));
   AddModel(4, "vgg16_finetuned", 2);
   refuses(from("vgg16_frozen", 4), StatusCode::kInvalidArgument, "has trained 2 blocks");
-  // Nobody says which: the best whose trunk's weights are there.
+  // Nobody says which: the like of what it starts from, or the best whose trunk's weights are there.
   v1::JobSpec unsaid = Train();
   unsaid.mutable_train()->clear_variant();
+  unsaid.mutable_train()->mutable_init_from()->set_name("m");
+  unsaid.mutable_train()->mutable_init_from()->set_version(1);
+  EXPECT_EQ(Resolve(unsaid)->spec["variant"], "basic_cnn");
+  unsaid.mutable_train()->clear_init_from();
   EXPECT_EQ(Resolve(unsaid)->spec["variant"], "vgg16_features");
   fs::remove(root_ / "weights/vgg16.safetensors");
   EXPECT_EQ(Resolve(unsaid)->spec["variant"], "augmented_cnn");

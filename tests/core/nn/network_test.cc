@@ -436,6 +436,8 @@ TEST(LayerTest, BatchNormsMoveWhileTheyTrainAndAreFoldedElse) {
       {"stem", ConvNorm2D{8, Window::Same(3, 2), Activation::kRelu6}},
       {"block", InvertedResidual{6, 8, Window::Same(3, 1)}},
       {"narrow", InvertedResidual{1, 5, Window::Same(5, 2)}},
+      {"project", Bottleneck{3, 2}},
+      {"deep", Bottleneck{3, 1}},
   };
   Network network(layers, {17, 17, 3}, torch::kCPU);
   network.Initialize(at::make_generator<at::CPUGeneratorImpl>(3));
@@ -487,6 +489,23 @@ TEST(LayerTest, BatchNormsMoveWhileTheyTrainAndAreFoldedElse) {
   const torch::Tensor still = statistics();
   network.Forward(x, pass);
   EXPECT_TRUE(statistics().equal(still));
+}
+
+// Features come as a trunk makes them, or as the rows that were cached of them.
+TEST(NetworkTest, RowsAreImagesInTheOrderHeightWidthChannels) {
+  const torch::NoGradGuard no_grad;
+  at::manual_seed(5);
+  const torch::Tensor images = torch::randn({4, 6, 3, 2}).contiguous(at::MemoryFormat::ChannelsLast);
+  const torch::Tensor rows = images.permute({0, 2, 3, 1}).reshape({4, -1});
+  for (const LayerSpec& first : {LayerSpec{"average", GlobalAveragePool2D{}}, {"flatten", Flatten{}}}) {
+    Network network({first, {"output", Dense{2, Activation::kNone}}}, {3, 2, 6}, torch::kCPU);
+    network.Initialize(at::make_generator<at::CPUGeneratorImpl>(3));
+    EXPECT_TRUE(network.Forward(rows).equal(network.Forward(images))) << first.name;
+  }
+  Network average({{"average", GlobalAveragePool2D{}}}, {3, 2, 6}, torch::kCPU);
+  const torch::Tensor expected = images.to(torch::kDouble).flatten(2).mean(2);
+  EXPECT_LT(Error(average.Forward(rows), expected), 1e-6);
+  EXPECT_TRUE(average.Forward(expected.to(torch::kFloat).view({4, 6, 1, 1})).equal(expected.to(torch::kFloat)));
 }
 
 }  // namespace
