@@ -243,6 +243,7 @@ class Trainer {
     }
     Examples examples = MakeExamples(*request_.manifest, std::move(inputs), torch::Device(options.device));
     examples.class_weights = class_weights_;
+    examples.most_kept_bytes = request_.most_kept_bytes;
     if (of_mirrored != nullptr) {
       examples.mirrored = MakeFeatureInputs(std::move(of_mirrored), nullptr, options);
     }

@@ -27,6 +27,7 @@ struct TrainRequest {
   // A folder in which a training that was interrupted finds how far it had come; empty: it starts again.
   std::filesystem::path checkpoints;
   std::chrono::milliseconds checkpoint_least = std::chrono::seconds(5);  // see Checkpoints::Open
+  size_t most_kept_bytes = size_t{512} << 20;                            // see Examples
 };
 
 struct TrainOutcome {

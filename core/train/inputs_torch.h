@@ -55,6 +55,8 @@ struct Examples {
   // the inputs themselves.
   std::shared_ptr<const Trunk> trunk;
   int frozen_blocks = 0;
+  // What that makes of the validation part is kept for the next epochs where all of it is no larger than this.
+  size_t most_kept_bytes = size_t{512} << 20;
 
   torch::Tensor Prepare(const torch::Tensor& inputs) const;
   torch::Tensor Labels(absl::Span<const int64_t> rows) const;

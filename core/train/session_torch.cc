@@ -22,8 +22,6 @@ constexpr char kGenerator[] = "generator";
 constexpr char kFigures[] = "figures";
 constexpr char kHistory[] = "history";
 constexpr char kBest[] = "best.";
-// What validation keeps of what frozen blocks made, so that it is made once.
-constexpr size_t kValidationBytes = size_t{512} << 20;
 constexpr int64_t kFigureCount = 8;
 constexpr int64_t kHistoryColumns = 8;
 
@@ -338,8 +336,9 @@ torch::Tensor TrainingSession::PreparedForValidation(size_t batch, const torch::
     return validation_inputs_[batch];
   }
   torch::Tensor prepared = examples_.Prepare(x);
-  const size_t all = examples_.validation.size() / static_cast<size_t>(options_.batch_size) + 1;
-  if (!prepared.is_same(x) && prepared.nbytes() * all <= kValidationBytes) {
+  // All of them or none: the batches are told apart by their number alone.
+  const size_t image = prepared.nbytes() / static_cast<size_t>(prepared.size(0));
+  if (!prepared.is_same(x) && image * examples_.validation.size() <= examples_.most_kept_bytes) {
     validation_inputs_.push_back(prepared);
   }
   return prepared;

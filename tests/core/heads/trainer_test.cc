@@ -256,6 +256,29 @@ TEST_F(TrainerTest, MirrorImagesFeaturesAreComputedOnce) {
   EXPECT_GT(std::abs(outcome.history.back().loss - once.back().loss), 1e-2 * once.back().loss);
 }
 
+// What frozen blocks make of the validation part is kept where all of it has room; a last, smaller batch alone isn't.
+TEST_F(TrainerTest, WhatValidationKeepsChangesNothing) {
+  MakeDataset({"blue", "green"}, 20);
+  const int64_t images = manifest_.Count(Part::kValidation);
+  ASSERT_GT(images, 3);
+  std::vector<std::vector<EpochMetrics>> histories;
+  TrainRequest request = Request("vgg16_finetuned", "kept");
+  request.options.batch_size = static_cast<int>(images) - 1;
+  const size_t all =
+      static_cast<size_t>(images * ElementCount(PlanHead(*request.variant, request.options, 2)->input)) * sizeof(float);
+  for (const size_t bytes : {size_t{0}, all - 1, all}) {
+    request.most_kept_bytes = bytes;
+    ASSERT_OK_AND_ASSIGN(TrainOutcome outcome, Train(request, QuietHooks()));
+    histories.push_back(std::move(outcome.history));
+  }
+  for (const std::vector<EpochMetrics>& history : histories) {
+    ASSERT_EQ(history.size(), histories[0].size());
+    for (size_t i = 0; i < history.size(); ++i) {
+      EXPECT_EQ(history[i].validation_loss, histories[0][i].validation_loss) << i;
+    }
+  }
+}
+
 TEST_F(TrainerTest, HeadsThatLearnAtOnceLearnFromMirrorImagesToo) {
   MakeDataset({"blue", "green"}, 16);
   const size_t images = std::count_if(manifest_.entries.begin(), manifest_.entries.end(),
