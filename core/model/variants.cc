@@ -199,8 +199,8 @@ void AddTrunkVariants(const TrunkVariants& row, std::vector<Variant>* variants) 
                        .trainable_parameters = row.head});
   variants->push_back({.name = absl::StrCat(row.trunk, "_finetuned"),
                        .summary = absl::StrCat("The last two blocks of ", trunk.title,
-                                               " are trained with the head: the most accurate use of it, and the "
-                                               "slowest."),
+                                               " are trained with the head, after the head alone: the slowest use "
+                                               "of it."),
                        .trunk = &trunk,
                        .trunk_use = TrunkUse::kNetwork,
                        .head = "dense",
@@ -294,13 +294,13 @@ absl::StatusOr<const Variant*> FindVariant(absl::string_view name) {
 }
 
 const Variant& RecommendedVariant(const std::filesystem::path& weights_dir) {
-  // By accuracy on held-out photographs (docs/results.md); without any weights, what learns most from scratch.
+  // By their accuracy on the test part in docs/results.md; without any weights the best of those from scratch there.
   for (const absl::string_view trunk : {"efficientnet_lite2", "efficientnet_lite0", "vgg16"}) {
     if (CheckTrunkWeights(weights_dir, trunk).ok()) {
       return **FindVariant(absl::StrCat(trunk, "_features"));
     }
   }
-  return **FindVariant("augmented_cnn");
+  return **FindVariant("regularized_cnn");
 }
 
 int FrozenBlocks(const Variant& variant, const TrainingOptions& options) {

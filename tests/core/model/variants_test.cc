@@ -214,7 +214,7 @@ TEST(VariantsTest, HeadsBehindAveragesAreLinear) {
 
 TEST(VariantsTest, TheBestOfThoseWhoseWeightsAreThereIsRecommended) {
   const testing::TempDir dir;
-  EXPECT_EQ(RecommendedVariant(dir.path()).name, "augmented_cnn");
+  EXPECT_EQ(RecommendedVariant(dir.path()).name, "regularized_cnn");
   for (const char* trunk : {"vgg16", "efficientnet_lite0", "efficientnet_lite2"}) {
     testing::WriteText(TrunkFile(dir.path(), trunk), "weights");
     EXPECT_EQ(RecommendedVariant(dir.path()).name, absl::StrCat(trunk, "_features"));
