@@ -4,7 +4,8 @@
 //
 // Images are N x height x width x channels, channels last, contiguous. Any size and number of channels is taken;
 // nothing need be aligned. The calls run on OpenMP's threads, share no state and may be made from several threads.
-// With the same number of threads, the same input gives the same bits.
+// With the same number of threads, the same batch gives the same bits; in another batch, an image's last bits may
+// differ.
 //
 // Error: about 2e-6 of the largest output against float64, as that of a direct convolution. Where an input, or what
 // becomes of it inside, is infinite or not a number, the outputs that depend on it are computed directly, so that no

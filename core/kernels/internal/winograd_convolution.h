@@ -17,29 +17,132 @@ namespace graft::kernels::GRAFT_ISA {
 //   V [36][tiles][in_channels]    B^T d B         of the input
 //   U [36][in_channels][outputs]  G g G^T         of the filter, made by PackFilter: [36][panel][in_channels][kPanel]
 //   M [36][tiles][outputs]        M = V U, 36 matrix products
+
+// Images beside each other on one axis of a plane, and how tiles cover them. Where one output is left over behind the
+// last whole tile (VGG16's maps of 37 and of 9 at 150x150), the next image follows after a single zero, which is the
+// padding of both, and two images share the tiles there: 9 outputs take two and a half instead of three.
+struct Axis {
+  int64_t side;     // inputs of an image
+  int64_t outputs;  // of an image
+  int64_t padding;
+  int64_t images;
+  int64_t period;  // from an image's first output to that of the next
+  int64_t tiles;
+
+  static bool Shares(int64_t outputs, int64_t padding) { return padding == 1 && outputs % kTile == 1; }
+
+  Axis(int64_t input_side, int64_t input_padding, int64_t image_count)
+      : side(input_side),
+        outputs(side + 2 * input_padding - 2),
+        padding(input_padding),
+        images(image_count),
+        period(Shares(outputs, padding) ? outputs + 1 : RoundUp(outputs, kTile)),
+        tiles(Shares(outputs, padding) ? CeilDiv(images * period - 1, kTile) : images * period / kTile) {}
+
+  // Where the input `offset` places behind the first one of a tile lies, and the output. Negative position: nowhere.
+  struct Place {
+    int64_t image;
+    int64_t position;
+  };
+  Place Input(int64_t tile, int64_t offset) const {
+    const int64_t at = tile * kTile + offset - padding;
+    const int64_t image = Shares(outputs, padding) ? (at < 0 ? 0 : at / period) : tile * kTile / period;
+    const int64_t position = at - image * period;
+    return {image, position < side && image < images ? position : -1};
+  }
+  Place Output(int64_t tile, int64_t offset) const {
+    const int64_t at = tile * kTile + offset;
+    const int64_t image = at / period;
+    return {image, at % period < outputs && image < images ? at % period : -1};
+  }
+};
+
 struct Tiling {
-  int64_t rows;  // of an image
-  int64_t columns;
-  int64_t per_image;
+  Axis rows;
+  Axis columns;
+  int64_t per_plane;
   int64_t count;
 
-  explicit Tiling(const ConvShape& shape)
-      : rows(CeilDiv(shape.out_height(), kTile)),
-        columns(CeilDiv(shape.out_width(), kTile)),
-        per_image(rows * columns),
-        count(shape.batch * per_image) {}
+  explicit Tiling(const ConvShape& shape) : Tiling(shape, 1) {
+    if (shape.batch > 1 && Axis::Shares(shape.out_height(), shape.padding)) {
+      const Tiling pairs(shape, 2);
+      if (pairs.count < count) {
+        *this = pairs;
+      }
+    }
+  }
+
+ private:
+  // Images go down a plane first, then to the right, then to the next plane.
+  Tiling(const ConvShape& shape, int64_t down)
+      : rows(shape.height, shape.padding, down),
+        columns(shape.width, shape.padding,
+                Axis::Shares(shape.out_width(), shape.padding) ? CeilDiv(shape.batch, down) : 1),
+        per_plane(rows.tiles * columns.tiles),
+        count(CeilDiv(shape.batch, down * columns.images) * per_plane) {}
 };
 
-struct TilePosition {
-  int64_t image;
-  int64_t row;  // of its upper left output
-  int64_t column;
+// Where the pixels of one tile begin, in floats from the start of the first image; -1: nowhere.
+template <int kSide>
+struct Pixels {
+  int64_t at[kSide][kSide];
+  bool inside;  // all of them in one image
 
-  TilePosition(const Tiling& tiling, int64_t tile)
-      : image(tile / tiling.per_image),
-        row(tile % tiling.per_image / tiling.columns * kTile),
-        column(tile % tiling.columns * kTile) {}
+  // place(axis, tile, offset) gives an Axis::Place; an image has height x width x channels floats.
+  template <typename PlaceOnAxis>
+  Pixels(const Tiling& tiling, int64_t tile, int64_t batch, int64_t height, int64_t width, int64_t channels,
+         const PlaceOnAxis& place) {
+    const int64_t plane = tile / tiling.per_plane;
+    const int64_t row = tile % tiling.per_plane / tiling.columns.tiles;
+    const int64_t column = tile % tiling.columns.tiles;
+    const auto image = [&](const Axis::Place& y, const Axis::Place& x) {
+      return (plane * tiling.columns.images + x.image) * tiling.rows.images + y.image;
+    };
+    for (int i = 0; i < kSide; ++i) {
+      const Axis::Place y = place(tiling.rows, row, i);
+      for (int j = 0; j < kSide; ++j) {
+        const Axis::Place x = place(tiling.columns, column, j);
+        const bool present = y.position >= 0 && x.position >= 0 && image(y, x) < batch;
+        at[i][j] = present ? ((image(y, x) * height + y.position) * width + x.position) * channels : -1;
+      }
+    }
+    // Of two images in a tile, the zero between them is in it too.
+    inside = true;
+    for (int i = 0; i < kSide * kSide; ++i) {
+      inside = inside && at[i / kSide][i % kSide] >= 0;
+    }
+  }
 };
+
+inline Pixels<kTileIn> InputPixels(const ConvShape& s, const Tiling& tiling, int64_t tile) {
+  return {tiling, tile, s.batch, s.height, s.width, s.in_channels, [](const Axis& axis, int64_t t, int64_t offset) {
+            return axis.Input(t, offset);
+          }};
+}
+
+inline Pixels<kTile> OutputPixels(const ConvShape& s, const Tiling& tiling, int64_t tile) {
+  return {tiling,
+          tile,
+          s.batch,
+          s.out_height(),
+          s.out_width(),
+          s.out_channels,
+          [](const Axis& axis, int64_t t, int64_t offset) { return axis.Output(t, offset); }};
+}
+
+// Of the output after the 2x2 max-pool. Images begin at even places, so that no window has parts of two.
+inline Pixels<kTile / 2> PooledPixels(const ConvShape& s, const Tiling& tiling, int64_t tile) {
+  return {tiling,
+          tile,
+          s.batch,
+          s.out_height() / 2,
+          s.out_width() / 2,
+          s.out_channels,
+          [](const Axis& axis, int64_t t, int64_t offset) {
+            const Axis::Place last = axis.Output(t, 2 * offset + 1);
+            return Axis::Place{last.image, last.position < 0 ? -1 : last.position / 2};
+          }};
+}
 
 // How V, M and their like lie: element (point, tile, channel) at point * slab + tile * row + channel.
 struct Layout {
@@ -61,30 +164,25 @@ inline int64_t BlockTiles(const ConvShape& shape, const Tiling& tiling, int thre
   return CeilDiv(tiling.count, blocks);
 }
 
-// V of one tile. Outside of the image there are zeros.
-inline void TransformInputTile(const ConvShape& shape, const float* x, const TilePosition& tile, const Layout& layout,
-                               float* v) {
+// V of one tile. Outside of the images there are zeros.
+inline void TransformInputTile(const ConvShape& shape, const float* x, const Tiling& tiling, int64_t tile,
+                               const Layout& layout, float* v) {
   const int64_t channels = shape.in_channels;
-  const int64_t top = tile.row - shape.padding;
-  const int64_t left = tile.column - shape.padding;
   const int64_t row_floats = shape.width * channels;
-  const float* const image = x + tile.image * shape.height * row_floats;
-  const bool inside = top >= 0 && left >= 0 && top + kTileIn <= shape.height && left + kTileIn <= shape.width;
+  const Pixels<kTileIn> pixels = InputPixels(shape, tiling, tile);
   for (int64_t c = 0; c < channels; c += kWidth) {
     const int64_t rest = channels - c;
     Vec columns[kTileIn][kTileIn];  // B^T d
     for (int j = 0; j < kTileIn; ++j) {
-      const int64_t column = left + j;
-      const float* const p = image + top * row_floats + column * channels + c;
       Vec d[kTileIn];
-      if (inside && rest >= kWidth) {
+      if (pixels.inside && rest >= kWidth) {
+        const float* const p = x + pixels.at[0][j] + c;
         for (int i = 0; i < kTileIn; ++i) {
           d[i] = Load(p + i * row_floats);
         }
       } else {
         for (int i = 0; i < kTileIn; ++i) {
-          const bool present = column >= 0 && column < shape.width && top + i >= 0 && top + i < shape.height;
-          d[i] = present ? LoadUpTo(p + i * row_floats, rest) : Vec{};
+          d[i] = pixels.at[i][j] < 0 ? Vec{} : LoadUpTo(x + pixels.at[i][j] + c, rest);
         }
       }
       Vec out[kTileIn];
@@ -128,39 +226,36 @@ inline float DirectOutput(const ForwardArguments& a, int64_t image, int64_t row,
 
 // A tile in which something isn't finite. Winograd's sums spread that over the whole tile; here it stays where a
 // direct convolution has it.
-inline void DirectTile(const ForwardArguments& a, const TilePosition& tile) {
-  const int64_t height = a.shape.out_height();
-  const int64_t width = a.shape.out_width();
+template <int kSide>
+inline void DirectTile(const ForwardArguments& a, const Pixels<kSide>& pixels) {
   const int64_t outputs = a.shape.out_channels;
   const int64_t step = a.epilogue.pool ? 2 : 1;
-  const int64_t y_height = height / step;
-  const int64_t y_width = width / step;
-  for (int64_t i = tile.row / step; i < Min((tile.row + kTile) / step, y_height); ++i) {
-    for (int64_t j = tile.column / step; j < Min((tile.column + kTile) / step, y_width); ++j) {
-      for (int64_t k = 0; k < outputs; ++k) {
-        float value = DirectOutput(a, tile.image, i * step, j * step, k);
-        for (int64_t other = 1; other < step * step; ++other) {
-          const float next = DirectOutput(a, tile.image, i * step + other / 2, j * step + other % 2, k);
-          value = next > value || next != next ? next : value;
-        }
-        a.y[((tile.image * y_height + i) * y_width + j) * outputs + k] = value;
+  const int64_t height = a.shape.out_height() / step;
+  const int64_t width = a.shape.out_width() / step;
+  for (int i = 0; i < kSide * kSide; ++i) {
+    const int64_t at = pixels.at[i / kSide][i % kSide];
+    if (at < 0) {
+      continue;
+    }
+    const int64_t image = at / outputs / width / height;
+    const int64_t row = at / outputs / width % height * step;
+    const int64_t column = at / outputs % width * step;
+    for (int64_t k = 0; k < outputs; ++k) {
+      float value = DirectOutput(a, image, row, column, k);
+      for (int64_t other = 1; other < step * step; ++other) {
+        const float next = DirectOutput(a, image, row + other / 2, column + other % 2, k);
+        value = next > value || next != next ? next : value;
       }
+      a.y[at + k] = value;
     }
   }
 }
 
 // A^T M A, bias, ReLU and pool of one tile, into y.
-inline void TransformOutputTile(const ForwardArguments& a, const TilePosition& tile, const Layout& layout,
-                                const float* m) {
+template <bool kPool>
+inline void TransformOutputTile(const ForwardArguments& a, const Pixels<kPool ? kTile / 2 : kTile>& pixels,
+                                const Layout& layout, const float* m) {
   const int64_t outputs = a.shape.out_channels;
-  const int64_t height = a.epilogue.pool ? a.shape.out_height() / 2 : a.shape.out_height();
-  const int64_t width = a.epilogue.pool ? a.shape.out_width() / 2 : a.shape.out_width();
-  const int64_t row = a.epilogue.pool ? tile.row / 2 : tile.row;
-  const int64_t column = a.epilogue.pool ? tile.column / 2 : tile.column;
-  const int64_t side = a.epilogue.pool ? kTile / 2 : kTile;
-  const int64_t rows = Min(side, height - row);
-  const int64_t columns = Min(side, width - column);
-  float* const y = a.y + ((tile.image * height + row) * width + column) * outputs;
   const Vec floor = Broadcast(a.epilogue.relu ? 0 : -__builtin_inff());
   Vec not_finite{};  // 0 as long as every sum is finite, NaN then
   for (int64_t k = 0; k < outputs; k += kWidth) {
@@ -178,18 +273,18 @@ inline void TransformOutputTile(const ForwardArguments& a, const TilePosition& t
         half[i][j] = out[i];
       }
     }
-    if (a.epilogue.pool) {
-      for (int64_t i = 0; i < kTile / 2; ++i) {
+    if constexpr (kPool) {
+      for (int i = 0; i < kTile / 2; ++i) {
         Vec upper[kTile];
         Vec lower[kTile];
         OutputTransform(half[2 * i], upper);
         OutputTransform(half[2 * i + 1], lower);
-        for (int64_t j = 0; j < kTile / 2; ++j) {
+        for (int j = 0; j < kTile / 2; ++j) {
           const Vec sum = upper[2 * j] + upper[2 * j + 1] + lower[2 * j] + lower[2 * j + 1];
           not_finite += sum - sum;
           const Vec most = Max(Max(upper[2 * j], upper[2 * j + 1]), Max(lower[2 * j], lower[2 * j + 1]));
-          if (i < rows && j < columns) {
-            StoreUpTo(y + (i * width + j) * outputs + k, Max(floor, most + bias), rest);
+          if (pixels.at[i][j] >= 0) {
+            StoreUpTo(a.y + pixels.at[i][j] + k, Max(floor, most + bias), rest);
           }
         }
       }
@@ -200,8 +295,8 @@ inline void TransformOutputTile(const ForwardArguments& a, const TilePosition& t
         const Vec sum = (out[0] + out[1]) + (out[2] + out[3]);
         not_finite += sum - sum;
         for (int j = 0; j < kTile; ++j) {
-          if (i < rows && j < columns) {
-            StoreUpTo(y + (i * width + j) * outputs + k, Max(floor, out[j] + bias), rest);
+          if (pixels.at[i][j] >= 0) {
+            StoreUpTo(a.y + pixels.at[i][j] + k, Max(floor, out[j] + bias), rest);
           }
         }
       }
@@ -212,7 +307,16 @@ inline void TransformOutputTile(const ForwardArguments& a, const TilePosition& t
     check += not_finite[lane];
   }
   if (check != 0) {  // so is NaN
-    DirectTile(a, tile);
+    DirectTile(a, pixels);
+  }
+}
+
+inline void TransformOutputTile(const ForwardArguments& a, const Tiling& tiling, int64_t tile, const Layout& layout,
+                                const float* m) {
+  if (a.epilogue.pool) {
+    TransformOutputTile<true>(a, PooledPixels(a.shape, tiling, tile), layout, m);
+  } else {
+    TransformOutputTile<false>(a, OutputPixels(a.shape, tiling, tile), layout, m);
   }
 }
 
@@ -240,7 +344,7 @@ inline void WinogradForward(const ForwardArguments& a) {
     {
 #pragma omp for schedule(static)
       for (int64_t t = 0; t < tiling.count; ++t) {
-        TransformInputTile(a.shape, a.x, TilePosition(tiling, t), v_layout, v + t * v_layout.row);
+        TransformInputTile(a.shape, a.x, tiling, t, v_layout, v + t * v_layout.row);
       }
 #pragma omp for schedule(static)
       for (int64_t i = 0; i < kPoints * panels; ++i) {
@@ -248,7 +352,7 @@ inline void WinogradForward(const ForwardArguments& a) {
       }
 #pragma omp for schedule(static)
       for (int64_t t = 0; t < tiling.count; ++t) {
-        TransformOutputTile(a, TilePosition(tiling, t), m_layout, m + t * m_layout.row);
+        TransformOutputTile(a, tiling, t, m_layout, m + t * m_layout.row);
       }
     }
     return;
@@ -262,7 +366,7 @@ inline void WinogradForward(const ForwardArguments& a) {
     const int64_t first = block * block_tiles;
     const int64_t tiles = Min(block_tiles, tiling.count - first);
     for (int64_t t = 0; t < tiles; ++t) {
-      TransformInputTile(a.shape, a.x, TilePosition(tiling, first + t), v_layout, v + t * v_layout.row);
+      TransformInputTile(a.shape, a.x, tiling, first + t, v_layout, v + t * v_layout.row);
     }
     for (int64_t point = 0; point < kPoints; ++point) {
       for (int64_t panel = 0; panel < panels; ++panel) {
@@ -270,7 +374,7 @@ inline void WinogradForward(const ForwardArguments& a) {
       }
     }
     for (int64_t t = 0; t < tiles; ++t) {
-      TransformOutputTile(a, TilePosition(tiling, first + t), m_layout, m + t * m_layout.row);
+      TransformOutputTile(a, tiling, first + t, m_layout, m + t * m_layout.row);
     }
   }
 }
@@ -314,20 +418,17 @@ inline void WinogradPackFilter(int64_t in_channels, int64_t out_channels, const 
 // ---- The filter's gradient ------------------------------------------------------------------------------------------
 
 // A dY A^T of one tile.
-inline void TransformGradientTile(const ConvShape& shape, const float* gradient, const TilePosition& tile,
+inline void TransformGradientTile(const ConvShape& shape, const float* gradient, const Tiling& tiling, int64_t tile,
                                   const Layout& layout, float* w) {
   const int64_t outputs = shape.out_channels;
-  const int64_t height = shape.out_height();
-  const int64_t width = shape.out_width();
-  const float* const origin = gradient + ((tile.image * height + tile.row) * width + tile.column) * outputs;
+  const Pixels<kTile> pixels = OutputPixels(shape, tiling, tile);
   for (int64_t k = 0; k < outputs; k += kWidth) {
     const int64_t rest = outputs - k;
     Vec columns[kTileIn][kTile];
     for (int j = 0; j < kTile; ++j) {
       Vec y[kTile];
       for (int i = 0; i < kTile; ++i) {
-        const bool present = tile.row + i < height && tile.column + j < width;
-        y[i] = present ? LoadUpTo(origin + (i * width + j) * outputs + k, rest) : Vec{};
+        y[i] = pixels.at[i][j] < 0 ? Vec{} : LoadUpTo(gradient + pixels.at[i][j] + k, rest);
       }
       Vec out[kTileIn];
       OutputTransformTransposed(y, out);
@@ -390,9 +491,8 @@ inline void WinogradBackwardFilter(const BackwardFilterArguments& a) {
   const Tiling tiling(a.shape);
   const GradientPlan plan(a.shape, tiling, a.threads);
   const auto transform = [&](int64_t first, int64_t t, float* v, float* w) {
-    const TilePosition tile(tiling, first + t);
-    TransformInputTile(a.shape, a.x, tile, plan.v, v + t * plan.v.row);
-    TransformGradientTile(a.shape, a.output_gradient, tile, plan.w, w + t * plan.w.row);
+    TransformInputTile(a.shape, a.x, tiling, first + t, plan.v, v + t * plan.v.row);
+    TransformGradientTile(a.shape, a.output_gradient, tiling, first + t, plan.w, w + t * plan.w.row);
   };
 #pragma omp parallel num_threads(a.threads)
   {

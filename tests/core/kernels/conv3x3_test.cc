@@ -176,6 +176,26 @@ TEST_P(KernelsTest, ForwardTakesBatchesFromOneToManyBlocks) {
   }
 }
 
+// Where one output is left over behind the last whole tile, images share tiles.
+TEST_P(KernelsTest, ForwardWhereImagesShareTiles) {
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{9, 9}, {5, 8}, {8, 5}, {1, 1}, {13, 17}}) {
+    for (const int64_t batch : {1, 2, 3, 4, 7, 30}) {
+      for (const bool pool : {false, true}) {
+        const ConvShape s{batch, height, width, 16, 24, 1};
+        if (pool && height == 1) {
+          continue;
+        }
+        const auto x = Random(batch * height * width * 16, 20);
+        const auto weights = Random(9 * 16 * 24, 21);
+        const auto bias = Random(24, 22);
+        const auto expected = Finish(s, Reference(s, x, View(weights, 16)), bias, true, pool);
+        EXPECT_LT(Error(RunForward(isa(), s, x, View(weights, 16), bias, true, pool, 2), expected), 1e-5)
+            << batch << " images of " << height << " x " << width << ", pool " << pool;
+      }
+    }
+  }
+}
+
 TEST_P(KernelsTest, ErrorIsThatOfADirectConvolution) {
   // As in the last layers of VGG16, with weights as He draws them.
   const ConvShape s{1, 9, 9, 512, 64, 1};
@@ -225,7 +245,7 @@ TEST_P(KernelsTest, GradientOfTheFilter) {
     for (const int64_t padding : {0, 1}) {
       // The last two are of more tiles than a block holds, which two threads of 216 divide and of 324 have for
       // themselves.
-      for (const auto& [batch, side] : {std::pair<int64_t, int64_t>{1, 5}, {2, 11}, {6, 22}, {9, 22}}) {
+      for (const auto& [batch, side] : {std::pair<int64_t, int64_t>{1, 5}, {2, 11}, {3, 8}, {7, 9}, {6, 22}, {9, 22}}) {
         const ConvShape s{batch, side, side + 1, in, out, padding};
         const auto x = Random(batch * side * (side + 1) * in, 11);
         const auto gradient = Random(OutputFloats(s), 12);
