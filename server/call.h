@@ -5,6 +5,7 @@
 #define GRAFT_SERVER_CALL_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/time/time.h"
@@ -24,6 +25,8 @@ struct Call {
   absl::Time deadline = absl::InfiniteFuture();  // the caller gives up then
   std::function<bool()> cancelled;               // empty: never; may be called from any thread while the call lasts
   CallObserver* observer = nullptr;              // null: nobody listens
+  // Holds something until the answer has been sent, as the count of the memory that it takes. Empty: nobody would.
+  std::function<void(std::shared_ptr<const void> something)> keep;
 
   bool Cancelled() const { return cancelled && cancelled(); }
 };

@@ -20,10 +20,12 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/store/data_folder.h"
+#include "core/store/imported_trunks.h"
 #include "server/handlers/handlers.h"
 #include "server/jobs/executors/local.h"
 #include "server/jobs/hooks.h"
 #include "server/jobs/job_manager.h"
+#include "server/log.h"
 #include "server/rpc/listener.h"
 #include "server/rpc/open_calls.h"
 #include "server/services.h"
@@ -201,6 +203,9 @@ absl::Status Server::Impl::TakeFolder() {
 
 absl::Status Server::Impl::OpenJobs(std::unique_ptr<Executor> own_executor) {
   GRAFT_ASSIGN_OR_RETURN(data, DataFolder::Open({options.data_dir}));
+  for (const std::string& wrong : AddImportedTrunks(data->Trunks())) {
+    Log(LogLevel::kError, "trunks", {{"message", wrong}});
+  }
   LocalExecutorOptions local;
   local.program = options.worker_program;
   local.server = absl::StrCat("unix:", data->WorkerSocket().string());

@@ -118,6 +118,11 @@ class ModelServiceImpl : public ServiceBase<v1::ModelService> {
   GRAFT_UNARY(GetVariant, GetVariantRequest, Variant)
   GRAFT_UNARY(ListTrunks, ListTrunksRequest, ListTrunksResponse)
   GRAFT_UNARY(GetTrunk, GetTrunkRequest, Trunk)
+  grpc::ServerReadReactor<v1::ImportTrunkRequest>* ImportTrunk(Context* context, v1::Trunk* response) override {
+    return PushStream<v1::ImportTrunkRequest, v1::Trunk>::Start(
+        *runtime_, context, "ImportTrunk", OpenCalls::Kind::kBulk, response,
+        [this](const Call& call) { return graft::ImportTrunk(*deps_, call); });
+  }
   GRAFT_UNARY(GetModel, GetModelRequest, Model)
   GRAFT_UNARY(ListModels, ListModelsRequest, ListModelsResponse)
   GRAFT_UNARY(DeleteModel, DeleteModelRequest, DeleteModelResponse)

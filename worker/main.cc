@@ -9,6 +9,7 @@
 
 #include "core/nn/runtime.h"
 #include "core/store/data_folder.h"
+#include "core/store/imported_trunks.h"
 #include "jobs/run.h"
 #include "worker/reporter.h"
 
@@ -34,6 +35,9 @@ int Run(const graft::ReporterOptions& options, const std::string& data_dir, cons
     return fail(spec.status());
   }
   const graft::DataFolder data(data_dir);
+  for (const std::string& wrong : graft::AddImportedTrunks(data.Trunks())) {
+    std::fprintf(stderr, "%s\n", wrong.c_str());
+  }
   graft::RunRequest request;
   request.job_id = options.job_id;
   request.kind = assignment->kind();

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ struct FitRequest {
 struct FitResult {
   std::vector<EpochMetrics> history;  // a row an epoch; empty: the head isn't trained in epochs
   int kept_epoch = 0;                 // of these, the one whose weights were kept
+  std::optional<double> svm_c = {};   // that was chosen, where the options left it open
 };
 
 // What inputs are, below: images as InputTensor makes them, or their features, either as a trunk makes them (N x C x H

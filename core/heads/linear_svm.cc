@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/base/mutex.h"
@@ -18,6 +20,8 @@ namespace graft {
 namespace {
 
 constexpr int kFolds = 5;
+// Where the options leave it open.
+constexpr double kTried[] = {0.1, 1, 10, 100};
 constexpr char kWeights[] = "weights";
 constexpr char kBias[] = "bias";
 constexpr char kCalibration[] = "calibration";
@@ -67,54 +71,34 @@ class LinearSvmHead : public Head {
       fold_of.push_back(fold_of[fold_of.size() - rows.images]);
     }
 
-    // Of each output: a machine without each fold, and one on all rows.
-    constexpr int kAll = kFolds;
-    std::vector<absl::StatusOr<LinearScore>> machines(static_cast<size_t>(outputs_ * (kFolds + 1)), LinearScore());
-    FitProgress progress(request.hooks.on_progress, static_cast<int64_t>(machines.size()));
-    ParallelFor(static_cast<int64_t>(machines.size()), plan_.options.threads, [&](int64_t problem) {
-      const auto left_out = static_cast<int>(problem % (kFolds + 1));
-      std::vector<int64_t> which;
-      for (size_t i = 0; i < fold_of.size(); ++i) {
-        if (fold_of[i] != left_out) {
-          which.push_back(static_cast<int64_t>(i));
-        }
+    const bool open = plan_.options.svm_c == 0;
+    const std::vector<double> tried =
+        open ? std::vector<double>(std::begin(kTried), std::end(kTried)) : std::vector<double>{plan_.options.svm_c};
+    FitProgress progress(request.hooks.on_progress, static_cast<int64_t>(tried.size()) * outputs_ * (kFolds + 1));
+    std::optional<Machines> best;
+    for (const double c : tried) {
+      GRAFT_ASSIGN_OR_RETURN(Machines machines, FitMachines(rows, matrix, fold_of, c, &progress));
+      if (!best.has_value() || machines.loss < best->loss) {
+        best = std::move(machines);
       }
-      auto& machine = machines[static_cast<size_t>(problem)];
-      machine = FitLinearSvm(matrix, Positive(rows.labels, problem / (kFolds + 1)), which, plan_.options.svm_c,
-                             plan_.options.seed, [&] { return progress.Check(); });
-      if (machine.ok()) {
-        if (const absl::Status status = progress.Solved(); !status.ok()) {
-          machine = status;
-        }
-      }
-    });
-    for (const auto& machine : machines) {
-      GRAFT_RETURN_IF_ERROR(machine.status());
     }
-
     torch::Tensor weights = torch::empty({outputs_, matrix.dimension});
     torch::Tensor bias = torch::empty({outputs_});
     torch::Tensor calibration = torch::empty({outputs_, 2});
     for (int64_t output = 0; output < outputs_; ++output) {
-      const auto* const of_output = machines.data() + output * (kFolds + 1);
-      const std::vector<bool> positive = Positive(rows.labels, output);
-      // A class of a single image is in no machine that leaves that image out.
-      const auto of_images = positive.begin() + static_cast<int64_t>(rows.images);
-      const bool alone = std::count(positive.begin(), of_images, true) < 2;
-      std::vector<double> scores;
-      scores.reserve(fold_of.size());
-      for (size_t i = 0; i < fold_of.size(); ++i) {
-        scores.push_back(of_output[alone ? kAll : fold_of[i]]->Of(matrix.row(static_cast<int64_t>(i))));
-      }
-      const PlattCurve curve = FitCalibration(scores, positive);
-      const LinearScore& machine = *of_output[kAll];
+      const LinearScore& machine = best->of[static_cast<size_t>(output)];
+      const PlattCurve& curve = best->curves[static_cast<size_t>(output)];
       std::copy(machine.weights.begin(), machine.weights.end(), weights[output].data_ptr<float>());
       bias[output] = machine.bias;
       calibration[output][0] = curve.slope;
       calibration[output][1] = curve.offset;
     }
     Set(weights, bias, calibration);
-    return FitResult();
+    FitResult result;
+    if (open) {
+      result.svm_c = best->c;
+    }
+    return result;
   }
 
   absl::Status Save(const std::filesystem::path& file) const override {
@@ -153,6 +137,62 @@ class LinearSvmHead : public Head {
   }
 
  private:
+  struct Machines {
+    double c = 0;
+    std::vector<LinearScore> of;     // each output
+    std::vector<PlattCurve> curves;  // likewise
+    double loss = 0;                 // of what machines say of rows that they weren't trained on
+  };
+
+  absl::StatusOr<Machines> FitMachines(const TrainingRows& rows, const RowMatrix& matrix,
+                                       const std::vector<int>& fold_of, double c, FitProgress* progress) const {
+    // Of each output: a machine without each fold, and one on all rows.
+    constexpr int kAll = kFolds;
+    std::vector<absl::StatusOr<LinearScore>> fitted(static_cast<size_t>(outputs_ * (kFolds + 1)), LinearScore());
+    ParallelFor(static_cast<int64_t>(fitted.size()), plan_.options.threads, [&](int64_t problem) {
+      const auto left_out = static_cast<int>(problem % (kFolds + 1));
+      std::vector<int64_t> which;
+      for (size_t i = 0; i < fold_of.size(); ++i) {
+        if (fold_of[i] != left_out) {
+          which.push_back(static_cast<int64_t>(i));
+        }
+      }
+      auto& machine = fitted[static_cast<size_t>(problem)];
+      machine = FitLinearSvm(matrix, Positive(rows.labels, problem / (kFolds + 1)), which, c, plan_.options.seed,
+                             [&] { return progress->Check(); });
+      if (machine.ok()) {
+        if (const absl::Status status = progress->Solved(); !status.ok()) {
+          machine = status;
+        }
+      }
+    });
+    for (const auto& machine : fitted) {
+      GRAFT_RETURN_IF_ERROR(machine.status());
+    }
+    Machines machines;
+    machines.c = c;
+    for (int64_t output = 0; output < outputs_; ++output) {
+      auto* const of_output = fitted.data() + output * (kFolds + 1);
+      const std::vector<bool> positive = Positive(rows.labels, output);
+      // A class of a single image is in no machine that leaves that image out.
+      const auto of_images = positive.begin() + static_cast<int64_t>(rows.images);
+      const bool alone = std::count(positive.begin(), of_images, true) < 2;
+      std::vector<double> scores;
+      scores.reserve(fold_of.size());
+      for (size_t i = 0; i < fold_of.size(); ++i) {
+        scores.push_back(of_output[alone ? kAll : fold_of[i]]->Of(matrix.row(static_cast<int64_t>(i))));
+      }
+      const PlattCurve curve = FitCalibration(scores, positive);
+      for (size_t i = 0; i < scores.size(); ++i) {
+        const double probability = positive[i] ? curve.Of(scores[i]) : 1 - curve.Of(scores[i]);
+        machines.loss -= std::log(std::max(probability, 1e-15));
+      }
+      machines.of.push_back(*std::move(of_output[kAll]));
+      machines.curves.push_back(curve);
+    }
+    return machines;
+  }
+
   // N x outputs: the more, the more probable.
   torch::Tensor Calibrated(const torch::Tensor& inputs) const {
     const torch::Tensor scores = torch::addmm(bias_, RowsOf(inputs), weights_.t());

@@ -143,6 +143,7 @@ class Trainer {
     if (fitted.history.empty()) {
       outcome_.seconds += seconds;
     }
+    outcome_.options.svm_c = fitted.svm_c.value_or(outcome_.options.svm_c);
     for (EpochMetrics epoch : fitted.history) {
       outcome_.seconds += epoch.seconds;  // not the clock's: an interrupted training has been at it before
       epoch.epoch += before;
@@ -224,6 +225,7 @@ class Trainer {
     const bool whole_trunk = trunk_ != nullptr && frozen == static_cast<int>(variant.trunk->blocks.size());
     const bool mirrored = options.augmentation.only_flip();
     const bool features = whole_trunk && (mirrored || !options.augmentation.any());
+    const TrainingOptions treatment = TreatmentOf(variant, options);
     std::shared_ptr<const Features> of_mirrored;
     if (features) {
       FeatureOptions wanted = {options.preprocessing, options.interpolation, options.image_size, options.threads};
@@ -234,7 +236,7 @@ class Trainer {
         GRAFT_ASSIGN_OR_RETURN(of_mirrored, Features::OpenOrExtract(request_.dataset, *request_.manifest, *trunk_,
                                                                     wanted, hooks_.on_progress));
       }
-      inputs = MakeFeatureInputs(std::move(made), of_mirrored, options);
+      inputs = MakeFeatureInputs(std::move(made), of_mirrored, treatment);
     } else {
       GRAFT_ASSIGN_OR_RETURN(auto images,
                              PackedImages::OpenOrBuild(request_.dataset, *request_.manifest, options.image_size,
@@ -245,7 +247,7 @@ class Trainer {
     examples.class_weights = class_weights_;
     examples.most_kept_bytes = request_.most_kept_bytes;
     if (of_mirrored != nullptr) {
-      examples.mirrored = MakeFeatureInputs(std::move(of_mirrored), nullptr, options);
+      examples.mirrored = MakeFeatureInputs(std::move(of_mirrored), nullptr, treatment);
     }
     if (!features) {
       examples.trunk = trunk_;

@@ -33,7 +33,7 @@ absl::StatusOr<Predictions> PredictPart(const Predictor& model, const std::files
   std::shared_ptr<const Features> features;
   std::shared_ptr<const PackedImages> images;
   const TrainingOptions& options = description.options;
-  if (model.runs_on_features()) {
+  if (model.runs_on_features() && !model.description().options.predict_mirrored) {
     GRAFT_ASSIGN_OR_RETURN(
         features,
         Features::OpenOrExtract(dataset, manifest, *model.trunk(),

@@ -30,6 +30,14 @@ torch::Tensor TreatedWithGradients(const torch::Tensor& features, const Training
   return x;
 }
 
+// A map of that shape: `x` itself, or, where that is tokens, those of the places. 1 x channels x height x width.
+torch::Tensor AsMap(const torch::Tensor& x, const Shape& shape) {
+  if (x.size(2) == shape[0] && x.size(3) == shape[1]) {
+    return x;
+  }
+  return x.slice(3, 1).reshape({x.size(0), x.size(1), shape[0], shape[1]});
+}
+
 // Keeps what a plan wants of the layers that run by, and turns gradients on behind the last convolution: what that made
 // is what they are taken of.
 class Looker {
@@ -58,7 +66,8 @@ class Looker {
     return activation_;
   }
 
-  void Copy(const ExplainPlan::Layer& wanted, const torch::Tensor& output) {
+  void Copy(const ExplainPlan::Layer& wanted, const torch::Tensor& made) {
+    const torch::Tensor output = AsMap(made, wanted.shape);
     TORCH_CHECK(output.size(0) == 1 && output.size(1) == wanted.shape[2] && output.size(2) == wanted.shape[0] &&
                     output.size(3) == wanted.shape[1],
                 "layer ", wanted.name, " made something of another shape than planned");
@@ -78,7 +87,9 @@ absl::Status Predictor::Explain(absl::Span<const uint8_t> image, const ExplainPl
     TORCH_CHECK(row.size() == plan.size && plan.labels == description_.labels.size(), "the plan isn't this model's");
     const torch::NoGradGuard until_the_last_convolution;  // brings back what was, too
     Looker looker(plan, row);
-    torch::Tensor x = InputTensor(image, 1, image_size(), description_.options.preprocessing, torch::Device(device_));
+    const torch::Tensor input =
+        InputTensor(image, 1, image_size(), description_.options.preprocessing, torch::Device(device_));
+    torch::Tensor x = input;
     if (trunk_ != nullptr) {
       x = trunk_->Inspect(x, frozen_blocks_, looker.tap());
     }
@@ -88,22 +99,22 @@ absl::Status Predictor::Explain(absl::Span<const uint8_t> image, const ExplainPl
     {
       const torch::Tensor made = x.detach();
       const c10::InferenceMode inference;
-      GRAFT_RETURN_IF_ERROR(
-          CopyProbabilities(head_->Predict(runs_on_features() ? Treated(made) : made), probabilities));
+      const torch::Tensor predicted = head_->Predict(runs_on_features() ? Treated(made) : made);
+      GRAFT_RETURN_IF_ERROR(CopyProbabilities(WithMirrored(input, predicted), probabilities));
     }
     const int64_t label = plan.label >= 0
                               ? plan.label
                               : std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin();
 
     const torch::Tensor score =
-        head_->Score(runs_on_features() ? TreatedWithGradients(x, description_.options) : x, label, looker.tap());
+        head_->Score(runs_on_features() ? TreatedWithGradients(x, treatment_) : x, label, looker.tap());
     const torch::Tensor& activation = looker.activation();
     TORCH_CHECK(activation.defined(), "layer ", plan.target.name, " didn't run");
     const torch::Tensor gradient = torch::autograd::grad({score.sum()}, {activation})[0];
 
     const torch::NoGradGuard no_grad;
-    const torch::Tensor weights = gradient.mean({2, 3}, /*keepdim=*/true);
-    torch::Tensor heat = (weights * activation.detach()).sum(1).relu_().cpu().contiguous();
+    const torch::Tensor weights = AsMap(gradient, plan.target.shape).mean({2, 3}, /*keepdim=*/true);
+    torch::Tensor heat = (weights * AsMap(activation.detach(), plan.target.shape)).sum(1).relu_().cpu().contiguous();
     TORCH_CHECK(heat.numel() == static_cast<int64_t>(plan.target.size()), "the map is of another shape than planned");
     const float peak = heat.max().item<float>();
     const bool warm = peak > 0 && std::isfinite(peak);

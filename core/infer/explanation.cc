@@ -1,6 +1,7 @@
 #include "core/infer/explanation.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -24,6 +25,10 @@ absl::Status NoSuch(absl::string_view field, absl::string_view kind, const std::
       field, absl::StrCat("the model has no ", kind, " '", name, "'; ",
                           near.empty() ? "" : absl::StrCat("did you mean ", absl::StrJoin(near, " or "), "? "),
                           "use one of ", absl::StrJoin(listed, ", "), listed.size() < names.size() ? ", ..." : ""));
+}
+
+bool MakesTokens(const LayerInfo& layer) {
+  return layer.type == PatchEmbedding::kType || layer.type == TransformerBlock::kType || layer.type == LayerNorm::kType;
 }
 
 class ExplainRunner : public BatchRunner {
@@ -64,10 +69,20 @@ absl::StatusOr<std::vector<LayerInfo>> MapLayers(const ModelDescription& model) 
   specs.erase(std::find_if(specs.begin(), specs.end(),
                            [](const LayerSpec& spec) {
                              return std::holds_alternative<Flatten>(spec.layer) ||
-                                    std::holds_alternative<GlobalAveragePool2D>(spec.layer);
+                                    std::holds_alternative<GlobalAveragePool2D>(spec.layer) ||
+                                    std::holds_alternative<ClassAndMean>(spec.layer);
                            }),
               specs.end());
-  return DescribeLayers(specs, {plan.options.image_size, plan.options.image_size, 3});
+  GRAFT_ASSIGN_OR_RETURN(std::vector<LayerInfo> layers,
+                         DescribeLayers(specs, {plan.options.image_size, plan.options.image_size, 3}));
+  for (LayerInfo& layer : layers) {
+    if (MakesTokens(layer)) {
+      const int64_t places = layer.output_shape[1] - 1;
+      const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(places))));
+      layer.output_shape = {side, side, layer.output_shape[2]};
+    }
+  }
+  return layers;
 }
 
 absl::StatusOr<ExplainPlan> PlanExplanation(const ModelDescription& model, const ExplainOptions& options) {
@@ -89,8 +104,13 @@ absl::StatusOr<ExplainPlan> PlanExplanation(const ModelDescription& model, const
     return InvalidField("channels", absl::StrCat(options.channels, " is out of range; use 1 to ", kMostShownChannels));
   }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerInfo> known, MapLayers(model));
-  const auto last =
-      std::find_if(known.rbegin(), known.rend(), [](const LayerInfo& layer) { return layer.type != MaxPool2D::kType; });
+  const auto place = [](const LayerInfo& layer) {
+    return layer.type != MaxPool2D::kType && layer.type != LayerNorm::kType;
+  };
+  auto last = std::find_if(known.rbegin(), known.rend(), place);
+  if (last != known.rend() && last->type == TransformerBlock::kType) {
+    last = std::find_if(last + 1, known.rend(), place);
+  }
   if (last == known.rend()) {
     return absl::InternalError(absl::StrCat(model.variant, " has no convolution to look at"));
   }

@@ -3,7 +3,9 @@
 //
 // A heat map is Grad-CAM (Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391): the gradient of a class's score
 // (Head::Score) with respect to what the last convolution makes, after its ReLU and before its pool; its mean over all
-// places weighs each channel, and of their weighted sum what is above zero is left.
+// places weighs each channel, and of their weighted sum what is above zero is left. Of a transformer it is what its
+// last block looks at: behind that one's attention nothing goes from place to place. A row of tokens is shown as the
+// map that it is of, without the class token.
 #ifndef GRAFT_CORE_INFER_EXPLANATION_H_
 #define GRAFT_CORE_INFER_EXPLANATION_H_
 
@@ -48,7 +50,7 @@ struct ExplainPlan {
 
   size_t labels = 0;
   int label = -1;  // -1: the most probable one
-  Layer target;    // the last convolution, whose map it is
+  Layer target;    // whose map it is: the last convolution, or the last transformer block but one
   std::vector<Layer> layers;
   size_t size = 0;  // of a row
 

@@ -13,9 +13,10 @@
 
 namespace graft {
 
-Predictor::Predictor(ModelDescription description, std::string device, std::shared_ptr<const Trunk> trunk,
-                     int frozen_blocks, std::unique_ptr<const Head> head)
+Predictor::Predictor(ModelDescription description, TrainingOptions treatment, std::string device,
+                     std::shared_ptr<const Trunk> trunk, int frozen_blocks, std::unique_ptr<const Head> head)
     : description_(std::move(description)),
+      treatment_(std::move(treatment)),
       device_(std::move(device)),
       trunk_(std::move(trunk)),
       frozen_blocks_(frozen_blocks),
@@ -29,6 +30,7 @@ absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Load(const std::file
   GRAFT_ASSIGN_OR_RETURN(HeadPlan plan,
                          PlanHead(*variant, description.options, static_cast<int64_t>(description.labels.size())));
   const int frozen_blocks = FrozenBlocks(*variant, plan.options);
+  TrainingOptions treatment = TreatmentOf(*variant, description.options);
   std::shared_ptr<const Trunk> trunk;
   if (variant->trunk != nullptr) {
     GRAFT_ASSIGN_OR_RETURN(trunk, load_trunk(variant->trunk->name));
@@ -40,8 +42,8 @@ absl::StatusOr<std::shared_ptr<const Predictor>> Predictor::Load(const std::file
   }
   GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<Head> head, MakeHead(std::move(plan), device));
   GRAFT_RETURN_IF_ERROR(CatchExceptions("loading the model", [&] { return head->Load(WeightsFile(folder)); }));
-  return std::shared_ptr<const Predictor>(
-      new Predictor(std::move(description), device, std::move(trunk), frozen_blocks, std::move(head)));
+  return std::shared_ptr<const Predictor>(new Predictor(std::move(description), std::move(treatment), device,
+                                                        std::move(trunk), frozen_blocks, std::move(head)));
 }
 
 bool Predictor::runs_on_features() const {
@@ -53,7 +55,7 @@ Interpolation Predictor::interpolation() const { return description_.options.int
 std::vector<int64_t> Predictor::output_shape() const { return {static_cast<int64_t>(description_.labels.size())}; }
 
 torch::Tensor Predictor::Treated(const torch::Tensor& features) const {
-  const TrainingOptions& options = description_.options;
+  const TrainingOptions& options = treatment_;
   if (!IsTreated(options)) {
     return features.to(torch::Device(device_));
   }
@@ -80,12 +82,23 @@ absl::Status Predictor::Run(absl::Span<const uint8_t> images, int64_t count, abs
     const c10::InferenceMode inference;
     const torch::Tensor input =
         InputTensor(images, count, image_size(), description_.options.preprocessing, torch::Device(device_));
-    if (trunk_ == nullptr) {
-      return CopyProbabilities(head_->Predict(input), out);
-    }
-    const torch::Tensor made = trunk_->Forward(input, frozen_blocks_);
-    return CopyProbabilities(head_->Predict(runs_on_features() ? Treated(made) : made), out);
+    return CopyProbabilities(WithMirrored(input, Predict(input)), out);
   });
+}
+
+torch::Tensor Predictor::WithMirrored(const torch::Tensor& input, const torch::Tensor& predicted) const {
+  if (!description_.options.predict_mirrored) {
+    return predicted;
+  }
+  return (predicted + Predict(input.flip({3}).contiguous(at::MemoryFormat::ChannelsLast))) / 2;
+}
+
+torch::Tensor Predictor::Predict(const torch::Tensor& input) const {
+  if (trunk_ == nullptr) {
+    return head_->Predict(input);
+  }
+  const torch::Tensor made = trunk_->Forward(input, frozen_blocks_);
+  return head_->Predict(runs_on_features() ? Treated(made) : made);
 }
 
 absl::Status Predictor::RunOnFeatures(absl::Span<const float> features, int64_t count, absl::Span<float> out) const {

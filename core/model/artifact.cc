@@ -101,7 +101,7 @@ absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& js
   for (const OptionField& field : TrainingOptionFields()) {
     const auto member = json.find(field.name);
     if (member == json.end()) {
-      return damaged(field.name, "missing");
+      continue;  // written before there was such an option
     }
     OptionValue value = field.get(options);
     const auto read = [&](auto& typed) {

@@ -63,7 +63,8 @@ nlohmann::json ToJson(const EpochMetrics& epoch);
 EpochMetrics EpochMetricsFromJson(const nlohmann::json& json);
 
 nlohmann::json ToJson(const TrainingOptions& options);
-// DATA_LOSS that names the option: one is missing, unknown, of another type or may not have its value.
+// An option that isn't there has its default, which is what everybody had before there was one. DATA_LOSS that names
+// the option: one is unknown, of another type or may not have its value.
 absl::StatusOr<TrainingOptions> TrainingOptionsFromJson(const nlohmann::json& json);
 
 absl::Status SaveModel(const ModelDescription& model, const std::filesystem::path& folder);

@@ -1,6 +1,7 @@
 #include "core/model/layers.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <numeric>
 #include <utility>
@@ -25,6 +26,27 @@ void AddBatchNorm(const std::string& name, int64_t channels, std::vector<Paramet
   parameters->push_back({absl::StrCat(name, ".running_var"), {channels}, 0, 0, 1, false});
 }
 
+void AddDense(const std::string& name, int64_t outputs, int64_t inputs, std::vector<ParameterSpec>* parameters) {
+  parameters->push_back({absl::StrCat(name, ".weight"), {outputs, inputs}, inputs, outputs});
+  parameters->push_back({absl::StrCat(name, ".bias"), {outputs}});
+}
+
+void AddLayerNorm(const std::string& name, int64_t channels, std::vector<ParameterSpec>* parameters) {
+  parameters->push_back({absl::StrCat(name, ".weight"), {channels}, 0, 0, 1});
+  parameters->push_back({absl::StrCat(name, ".bias"), {channels}});
+}
+
+int64_t Places(const Shape& shape) { return shape.size() == 3 ? shape[0] * shape[1] : 1; }
+
+// Weights that something is multiplied by at each place: those of convolutions and dense layers.
+int64_t Filters(const std::vector<ParameterSpec>& parameters) {
+  int64_t sum = 0;
+  for (const ParameterSpec& parameter : parameters) {
+    sum += parameter.shape.size() < 2 ? 0 : ElementCount(parameter.shape);
+  }
+  return sum;
+}
+
 }  // namespace
 
 int64_t ElementCount(const Shape& shape) {
@@ -32,6 +54,15 @@ int64_t ElementCount(const Shape& shape) {
 }
 
 std::string ShapeText(const Shape& shape) { return absl::StrJoin(shape, "x"); }
+
+Shape ParameterSpec::ShapeIn(const Shape& found) const {
+  Shape wanted = shape;
+  if (any_side && found.size() == shape.size() && found[1] > 1) {
+    const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(found[1] - 1))));
+    wanted[1] = side * side == found[1] - 1 ? found[1] : shape[1];
+  }
+  return wanted;
+}
 
 int64_t Window::Outputs(int64_t inputs) const {
   if (same) {
@@ -105,6 +136,11 @@ std::vector<ParameterSpec> InvertedResidual::Parameters(const Shape& input) cons
   return parameters;
 }
 
+int64_t InvertedResidual::MultiplyAdds(const Shape& input) const {
+  const int64_t expanding = expansion > 1 ? input[2] * input[2] * expansion : 0;  // runs before what slides
+  return Places(input) * expanding + Places(Output(input)) * (Filters(Parameters(input)) - expanding);
+}
+
 Shape Bottleneck::Output(const Shape& input) const {
   return {Middle().Outputs(input[0]), Middle().Outputs(input[1]), width * kGrowth};
 }
@@ -125,6 +161,57 @@ std::vector<ParameterSpec> Bottleneck::Parameters(const Shape& input) const {
   return parameters;
 }
 
+int64_t Bottleneck::MultiplyAdds(const Shape& input) const {
+  const int64_t narrowing = input[2] * width;  // runs before what slides
+  return Places(input) * narrowing + Places(Output(input)) * (Filters(Parameters(input)) - narrowing);
+}
+
+Shape PatchEmbedding::Output(const Shape& input) const {
+  const Window window = Window::Same(patch, patch);
+  return {1, 1 + window.Outputs(input[0]) * window.Outputs(input[1]), channels};
+}
+std::vector<ParameterSpec> PatchEmbedding::Parameters(const Shape& input) const {
+  // As timm and the authors name them.
+  return {{"cls_token", {1, 1, channels}},
+          {.name = "pos_embed", .shape = {1, 1 + side * side, channels}, .any_side = true},
+          {"patch_embed.proj.weight",
+           {channels, input[2], patch, patch},
+           patch * patch * input[2],
+           patch * patch * channels},
+          {"patch_embed.proj.bias", {channels}}};
+}
+int64_t PatchEmbedding::MultiplyAdds(const Shape& input) const {
+  return (Places(Output(input)) - 1) * channels * input[2] * patch * patch;
+}
+
+Shape TransformerBlock::Output(const Shape& input) const { return input; }
+std::vector<ParameterSpec> TransformerBlock::Parameters(const Shape& input) const {
+  const int64_t channels = input[2];
+  std::vector<ParameterSpec> parameters;
+  AddLayerNorm("norm1", channels, &parameters);
+  AddDense("attn.qkv", 3 * channels, channels, &parameters);
+  AddDense("attn.proj", channels, channels, &parameters);
+  parameters.push_back({"ls1.gamma", {channels}, 0, 0, 1});
+  AddLayerNorm("norm2", channels, &parameters);
+  AddDense("mlp.fc1", kGrowth * channels, channels, &parameters);
+  AddDense("mlp.fc2", channels, kGrowth * channels, &parameters);
+  parameters.push_back({"ls2.gamma", {channels}, 0, 0, 1});
+  return parameters;
+}
+int64_t TransformerBlock::MultiplyAdds(const Shape& input) const {
+  const int64_t tokens = Places(input);
+  // Each token is held against all, and takes of all: by as many numbers as it has channels, whatever the heads are.
+  return tokens * Filters(Parameters(input)) + 2 * tokens * tokens * input[2];
+}
+
+Shape LayerNorm::Output(const Shape& input) const { return input; }
+std::vector<ParameterSpec> LayerNorm::Parameters(const Shape& input) const {
+  return {{"weight", {input[2]}, 0, 0, 1}, {"bias", {input[2]}}};
+}
+
+Shape ClassAndMean::Output(const Shape& input) const { return {1, 1, 2 * input[2]}; }
+std::vector<ParameterSpec> ClassAndMean::Parameters(const Shape& /*input*/) const { return {}; }
+
 absl::string_view LayerSpec::type() const {
   return std::visit([](const auto& l) { return l.kType; }, layer);
 }
@@ -143,20 +230,15 @@ std::vector<ParameterSpec> LayerSpec::Parameters(const Shape& input) const {
 }
 
 int64_t LayerSpec::MultiplyAdds(const Shape& input) const {
-  const Shape output = Output(input);
-  const auto positions = [](const Shape& shape) { return shape.size() == 3 ? shape[0] * shape[1] : 1; };
-  int64_t sum = 0;
-  for (const ParameterSpec& parameter : Parameters(input)) {
-    if (parameter.shape.size() < 2) {
-      continue;
-    }
-    // Of a block of several convolutions, those before the one that slides run on the input's positions.
-    const bool before = (std::holds_alternative<InvertedResidual>(layer) && parameter.shape[1] == input.back() &&
-                         std::get<InvertedResidual>(layer).expansion > 1) ||
-                        (std::holds_alternative<Bottleneck>(layer) && parameter.name == "conv1.weight");
-    sum += ElementCount(parameter.shape) * positions(before ? input : output);
-  }
-  return sum;
+  return std::visit(
+      [&](const auto& l) -> int64_t {
+        if constexpr (requires { l.MultiplyAdds(input); }) {
+          return l.MultiplyAdds(input);
+        } else {
+          return Places(Output(input)) * Filters(l.Parameters(input));
+        }
+      },
+      layer);
 }
 
 absl::StatusOr<std::vector<LayerInfo>> DescribeLayers(absl::Span<const LayerSpec> layers, const Shape& input) {

@@ -56,6 +56,11 @@ struct ParameterSpec {
   float start = 0;
   // By its gradient; else by what goes through the layer, as the running mean and variance of a batch norm are.
   bool learned = true;
+  // Of shape {1, 1 + side^2, channels}: a file may have it for another side, and the layer makes it fit.
+  bool any_side = false;
+
+  // What it must be in a file that has it in shape `found`: `shape`, but for another side.
+  Shape ShapeIn(const Shape& found) const;
 };
 
 struct Conv2D {
@@ -140,6 +145,7 @@ struct InvertedResidual {
   bool AddsInput(const Shape& input) const { return window.stride == 1 && input[2] == filters; }
   Shape Output(const Shape& input) const;
   std::vector<ParameterSpec> Parameters(const Shape& input) const;
+  int64_t MultiplyAdds(const Shape& input) const;
 };
 
 // ResNet's block (He et al., 2015) for deep networks: a 1x1 convolution to `width` channels, a 3x3 one that slides by
@@ -156,13 +162,63 @@ struct Bottleneck {
   Window Middle() const { return {3, stride, 1, 1}; }
   Shape Output(const Shape& input) const;
   std::vector<ParameterSpec> Parameters(const Shape& input) const;
+  int64_t MultiplyAdds(const Shape& input) const;
+};
+
+// A transformer sees an image as a row of tokens, of shape 1 x tokens x channels: the class token, which belongs to no
+// place, and then those of the places, row by row.
+
+// The start of a vision transformer (Dosovitskiy et al., 2020): each square patch becomes a token, the class token goes
+// in front, and each token has what stands for its place added. What is missing to a whole patch on the right and below
+// is zeros. The places' numbers are learned for a grid of some side; for another one they are resized, bicubic and
+// antialiased.
+struct PatchEmbedding {
+  static constexpr absl::string_view kType = "PatchEmbedding";
+  int64_t channels = 0;
+  int64_t patch = 0;  // pixels of a side
+  int64_t side = 0;   // of the grid whose places were learned
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+  int64_t MultiplyAdds(const Shape& input) const;
+};
+
+// Attention (Vaswani et al., 2017) and then two dense layers with GELU between; a layer norm before each of the two,
+// and behind it a factor for each channel (LayerScale, Touvron et al., 2021) and the sum with the input.
+struct TransformerBlock {
+  static constexpr absl::string_view kType = "TransformerBlock";
+  static constexpr int64_t kGrowth = 4;  // of the channels between the dense layers
+  int64_t heads = 1;
+  double epsilon = 1e-6;
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+  int64_t MultiplyAdds(const Shape& input) const;
+};
+
+// Over the channels of each token.
+struct LayerNorm {
+  static constexpr absl::string_view kType = "LayerNormalization";
+  double epsilon = 1e-6;
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
+};
+
+// The class token and the mean of the places', behind each other: 1 x 1 x twice the channels. What DINOv2's authors
+// judge it by.
+struct ClassAndMean {
+  static constexpr absl::string_view kType = "ClassAndMean";
+
+  Shape Output(const Shape& input) const;
+  std::vector<ParameterSpec> Parameters(const Shape& input) const;
 };
 
 // A layer of a network.
 struct LayerSpec {
   std::string name;
   std::variant<Conv2D, MaxPool2D, Flatten, GlobalAveragePool2D, Dense, Dropout, ConvNorm2D, InvertedResidual,
-               Bottleneck>
+               Bottleneck, PatchEmbedding, TransformerBlock, LayerNorm, ClassAndMean>
       layer;
   // What its tensors are called in files, before ".weight" and ".bias"; none: as the layer. Empty: nothing stands
   // before.
@@ -175,7 +231,8 @@ struct LayerSpec {
   std::string FileName(const ParameterSpec& parameter) const;
   Shape Output(const Shape& input) const;
   std::vector<ParameterSpec> Parameters(const Shape& input) const;
-  // Multiplications, each with its addition, for one image: those of convolutions and dense layers.
+  // Multiplications, each with its addition, for one image: those of convolutions, dense layers and attention. A layer
+  // whose weights aren't all used at each place of its output has a function of its own for it.
   int64_t MultiplyAdds(const Shape& input) const;
 };
 

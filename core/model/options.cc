@@ -186,9 +186,14 @@ absl::Span<const OptionField> TrainingOptionFields() {
              "together."),
       Number("head_learning_rate", &O::head_learning_rate, {.low = 0, .high = 10, .low_open = true},
              "Length of a step in these."),
+      Number(
+          "norm_momentum", &O::norm_momentum, {.low = 0, .high = 1},
+          "Batch norms of trained blocks: share of each batch's mean and variance that goes into the running ones; 0: "
+          "these stand still, and train as they are."),
       Number("dropout", &O::dropout, {.low = 0, .high = 1, .high_open = true},
-             "Share of units dropped after each hidden dense layer."),
-      Number("dense_units", &O::dense_units, {.low = 1, .high = 16'384}, "Units of each hidden dense layer."),
+             "Share of units dropped after each hidden dense layer; without one, of what the output is made of."),
+      Number("dense_units", &O::dense_units, {.low = 0, .high = 16'384},
+             "Units of each hidden dense layer; 0: there is none."),
       Seed("seed", &O::seed, "Draws starting weights, order of images, dropout, augmentation."),
       Number("image_size", &O::image_size, {.low = 32, .high = 512}, "Side of the network's square input, in pixels."),
       Choice("interpolation", &O::interpolation, &InterpolationName, "How images are brought to that size."),
@@ -205,9 +210,15 @@ absl::Span<const OptionField> TrainingOptionFields() {
       Choice("feature_scaling", &O::feature_scaling, &FeatureScalingName,
              "l2: each image's features are scaled to length one, so that only their direction counts. linear_svm and "
              "knn need it to do well."),
-      Number("svm_c", &O::svm_c, {.low = 0, .high = 100'000, .low_open = true},
-             "linear_svm: weight of errors on training images against simple weights; larger fits closer."),
+      Number("svm_c", &O::svm_c, {.low = 0, .high = 100'000},
+             "linear_svm: weight of errors on training images against simple weights; larger fits closer. 0: 0.1, 1, "
+             "10 or "
+             "100, by cross-validation on the training images."),
       Number("neighbors", &O::neighbors, {.low = 1, .high = 1000}, "knn: how many nearest training images vote."),
+      Flag("predict_mirrored", &O::predict_mirrored,
+           "The model says of an image the mean of what it says of it and of its mirror image: more accurate, in twice "
+           "the "
+           "time."),
       Number("augment_zoom", &A::zoom, {.low = 0, .high = 1, .high_open = true},
              "Height and width each scaled by 1 - x to 1 + x."),
       Number("augment_rotation", &A::rotation, {.low = 0, .high = 180}, "Turned by up to x degrees, either way."),

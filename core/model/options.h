@@ -108,6 +108,7 @@ struct TrainingOptions {
   double block_rate_factor = 1;
   int head_epochs = 0;
   double head_learning_rate = 1e-4;
+  double norm_momentum = 0.1;
   double dropout = 0;
   int dense_units = 512;
   uint64_t seed = 42;
@@ -120,8 +121,9 @@ struct TrainingOptions {
   HeadKind head = HeadKind::kDense;
   Pooling pooling = Pooling::kNone;
   FeatureScaling feature_scaling = FeatureScaling::kNone;
-  double svm_c = 1;
+  double svm_c = 1;  // 0: by cross-validation
   int neighbors = 15;
+  bool predict_mirrored = false;
   Augmentation augmentation;
 
   // INVALID_ARGUMENT that names the first option that may not have its value, the value and what it may be.

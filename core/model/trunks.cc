@@ -1,9 +1,12 @@
 #include "core/model/trunks.h"
 
+#include <algorithm>
+#include <deque>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 
 namespace graft {
@@ -92,9 +95,21 @@ std::vector<TrunkBlock> ResNet50Blocks() {
   return blocks;
 }
 
-}  // namespace
+// DINOv2's small vision transformer (Oquab et al., 2023), whose places were learned on images of 518 pixels. Files name
+// tensors as its authors and timm do.
+std::vector<TrunkBlock> DinoV2SmallBlocks() {
+  constexpr int kBlocks = 12;
+  std::vector<TrunkBlock> blocks = {{"embedding", {{"embedding", PatchEmbedding{384, 14, 37}, "", false}}}};
+  for (int i = 0; i < kBlocks; ++i) {
+    const std::string name = absl::StrCat("block", i + 1);
+    blocks.push_back({name, {{name, TransformerBlock{6}, absl::StrCat("blocks.", i), false}}});
+  }
+  blocks.back().layers.push_back({"norm", LayerNorm{}, "norm", false});
+  blocks.back().layers.push_back({"class_and_mean", ClassAndMean{}, "", false});
+  return blocks;
+}
 
-absl::Span<const TrunkInfo> Trunks() {
+const std::vector<TrunkInfo>& OwnTrunks() {
   static const auto* const kTrunks = new std::vector<TrunkInfo>{
       {"vgg16", "sequence", Preprocessing::kCaffe, Vgg16Blocks(), 14'714'688, 32, 224, "VGG16",
        "Simonyan and Zisserman, 2014, arXiv:1409.1556", "CC BY 4.0", "Visual Geometry Group, University of Oxford"},
@@ -121,11 +136,72 @@ absl::Span<const TrunkInfo> Trunks() {
       {"resnet50", "sequence", Preprocessing::kTorchvision, ResNet50Blocks(), 23'508'032, 32, 224, "ResNet-50",
        "He et al., 2015, arXiv:1512.03385", "that of the file you bring: timm's Apache 2.0, torchvision's BSD 3-Clause",
        "timm or torchvision"},
+      {"dinov2_vits14", "sequence", Preprocessing::kTorchvision, DinoV2SmallBlocks(), 22'056'192, 14, 224,
+       "DINOv2 ViT-S/14", "Oquab et al., 2023, arXiv:2304.07193", "that of the file you bring: the authors' Apache 2.0",
+       "Meta, or timm"},
   };
   return *kTrunks;
 }
 
-const TrunkInfo& DefaultTrunk() { return Trunks().front(); }
+// Of an imported trunk's row: what its views look at.
+struct Row {
+  ImportedTrunk imported;
+  std::string title;
+  TrunkInfo info;
+};
+
+// Never gets smaller, so that rows stay where they are.
+struct Registry {
+  Mutex mutex;
+  std::deque<Row> rows ABSL_GUARDED_BY(mutex);
+};
+
+Registry& Imported() {
+  static auto* const registry = new Registry;
+  return *registry;
+}
+
+}  // namespace
+
+std::vector<std::reference_wrapper<const TrunkInfo>> Trunks() {
+  std::vector<std::reference_wrapper<const TrunkInfo>> trunks(OwnTrunks().begin(), OwnTrunks().end());
+  Registry& registry = Imported();
+  const MutexLock lock(&registry.mutex);
+  for (const Row& row : registry.rows) {
+    trunks.emplace_back(row.info);
+  }
+  return trunks;
+}
+
+absl::StatusOr<const TrunkInfo*> AddTrunk(const ImportedTrunk& imported) {
+  const auto like = std::find_if(OwnTrunks().begin(), OwnTrunks().end(),
+                                 [&](const TrunkInfo& trunk) { return trunk.name == imported.like; });
+  if (like == OwnTrunks().end()) {
+    return absl::NotFoundError(absl::StrCat(
+        "like: there is no '", imported.like, "'; use one of ",
+        absl::StrJoin(OwnTrunks(), ", ",
+                      [](std::string* out, const TrunkInfo& trunk) { absl::StrAppend(out, trunk.name); })));
+  }
+  Registry& registry = Imported();
+  const MutexLock lock(&registry.mutex);
+  const auto is_called = [&](const TrunkInfo& trunk) { return trunk.name == imported.name; };
+  if (std::any_of(OwnTrunks().begin(), OwnTrunks().end(), is_called) ||
+      std::any_of(registry.rows.begin(), registry.rows.end(), [&](const Row& row) { return is_called(row.info); })) {
+    return absl::AlreadyExistsError(absl::StrCat("name: there is a trunk '", imported.name, "' already"));
+  }
+  Row& row = registry.rows.emplace_back(Row{imported, absl::StrCat(imported.name, " (", like->title, ")"), *like});
+  TrunkInfo& info = row.info;
+  info.name = row.imported.name;
+  info.title = row.title;
+  info.licence = "that of the file that was imported";
+  info.source = row.imported.source;
+  info.preprocessing = ResolvePreprocessing(imported.preprocessing, &*like);
+  info.like = &*like;
+  info.file = imported.file;
+  return &info;
+}
+
+const TrunkInfo& DefaultTrunk() { return OwnTrunks().front(); }
 
 absl::StatusOr<const TrunkInfo*> FindTrunk(absl::string_view name) {
   for (const TrunkInfo& trunk : Trunks()) {
@@ -181,6 +257,10 @@ Preprocessing ResolvePreprocessing(Preprocessing preprocessing, const TrunkInfo*
 }
 
 std::filesystem::path TrunkFile(const std::filesystem::path& weights_dir, absl::string_view name) {
+  const absl::StatusOr<const TrunkInfo*> trunk = FindTrunk(name);
+  if (trunk.ok() && !(*trunk)->file.empty()) {
+    return (*trunk)->file;
+  }
   return weights_dir / absl::StrCat(name, ".safetensors");
 }
 
@@ -188,6 +268,11 @@ absl::Status CheckTrunkWeights(const std::filesystem::path& weights_dir, absl::s
   std::error_code error;
   if (std::filesystem::exists(TrunkFile(weights_dir, name), error)) {
     return absl::OkStatus();
+  }
+  const absl::StatusOr<const TrunkInfo*> trunk = FindTrunk(name);
+  if (trunk.ok() && (*trunk)->like != nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the weights of ", name, ", which were imported, are gone from the server's data folder"));
   }
   return absl::FailedPreconditionError(absl::StrCat("the weights of ", name,
                                                     " are missing: ", TrunkFile(weights_dir, name).string(),

@@ -4,13 +4,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/types/span.h"
 #include "core/model/layers.h"
 #include "core/model/options.h"
 
@@ -28,25 +28,42 @@ struct TrunkInfo {
   Preprocessing preprocessing;     // what its weights were trained with
   std::vector<TrunkBlock> blocks;  // in the order in which they run
   int64_t parameters;
-  int64_t stride;  // pixels of input per pixel of output
+  int64_t stride;  // pixels of input per place of its last map; the least side of an input
   int image_size;  // pixels of a side that suit its weights
   // For people.
   absl::string_view title;
   absl::string_view paper;
   absl::string_view licence;  // of the weights
   absl::string_view source;   // who trained them
+  // Of one that was imported: the trunk whose architecture it has, and the file of its weights.
+  const TrunkInfo* like = nullptr;
+  std::filesystem::path file = {};
 
   // Those of all blocks.
   std::vector<LayerSpec> layers() const;
 };
 
-absl::Span<const TrunkInfo> Trunks();
+// Graft's own, and then those that were imported, in the order in which they came.
+std::vector<std::reference_wrapper<const TrunkInfo>> Trunks();
 // The one that is meant when nobody names any.
 const TrunkInfo& DefaultTrunk();
 // NOT_FOUND; the message lists the trunks that there are.
 absl::StatusOr<const TrunkInfo*> FindTrunk(absl::string_view name);
 // "vgg16, resnet50", for messages.
 std::string TrunkNames();
+
+// Weights of the user's own, of an architecture that Graft computes.
+struct ImportedTrunk {
+  std::string name;
+  std::string like;                                    // one of Graft's own trunks
+  Preprocessing preprocessing = Preprocessing::kAuto;  // kAuto: that one's
+  std::string source;                                  // what people call the file that they came in
+  std::filesystem::path file;
+};
+
+// Makes it one of Trunks(), and its three variants some of Variants(), for as long as the process runs. ALREADY_EXISTS;
+// NOT_FOUND: what it is like. Thread-safe, as all here is.
+absl::StatusOr<const TrunkInfo*> AddTrunk(const ImportedTrunk& imported);
 
 // What a trunk makes of an image, or its first `blocks` do: height, width, channels.
 Shape FeatureShape(const TrunkInfo& trunk, int image_size);

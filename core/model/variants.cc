@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "core/base/mutex.h"
 #include "core/base/status.h"
 #include "core/model/cost.h"
 #include "core/model/treatment.h"
@@ -25,10 +29,14 @@ std::vector<LayerSpec> SmallCnn(std::initializer_list<int64_t> filters) {
   return layers;
 }
 
-// Flatten, `hidden` dense layers with dropout behind each where its rate isn't zero, and the output.
+// Flatten, `hidden` dense layers unless there are to be none, with dropout behind each where its rate isn't zero, and
+// the output.
 void AddDenseHead(int hidden, const TrainingOptions& options, int64_t outputs, std::vector<LayerSpec>* layers) {
   layers->push_back({"flatten", Flatten{}});
-  for (int i = 1; i <= hidden; ++i) {
+  if (options.dense_units == 0 && options.dropout > 0) {
+    layers->push_back({"dropout", Dropout{options.dropout}});
+  }
+  for (int i = 1; i <= hidden && options.dense_units > 0; ++i) {
     layers->push_back({absl::StrCat("dense_", i), Dense{options.dense_units}});
     if (options.dropout > 0) {
       layers->push_back({absl::StrCat("dropout_", i), Dropout{options.dropout}});
@@ -49,16 +57,6 @@ std::vector<LayerSpec> DenseHead(const TrainingOptions& options, int64_t outputs
   return layers;
 }
 
-// For features that weights were trained to be averaged: nothing is hidden between their means and the output.
-std::vector<LayerSpec> LinearHead(const TrainingOptions& options, int64_t outputs) {
-  std::vector<LayerSpec> layers = {{"global_average_pooling2d", GlobalAveragePool2D{}}};
-  if (options.dropout > 0) {
-    layers.push_back({"dropout", Dropout{options.dropout}});
-  }
-  layers.push_back({"output", Dense{outputs, Activation::kNone}});
-  return layers;
-}
-
 // Conv16-64-128-128 and two hidden dense layers.
 std::vector<LayerSpec> RegularizedCnn(const TrainingOptions& options, int64_t outputs) {
   std::vector<LayerSpec> layers = SmallCnn({16, 64, 128, 128});
@@ -66,12 +64,14 @@ std::vector<LayerSpec> RegularizedCnn(const TrainingOptions& options, int64_t ou
   return layers;
 }
 
-// INVALID_ARGUMENT: the first option that is for heads on a trunk's features, and set.
+// INVALID_ARGUMENT: the first option that is for heads on a trunk's features, and set. The mean over a grid is possible
+// behind a trunk in the network too.
 absl::Status CheckNoFeatures(const Variant& variant, const TrainingOptions& options) {
   const TrainingOptions none;
   for (const OptionField& field : TrainingOptionFields()) {
-    if ((field.name == "head" || field.name == "pooling" || field.name == "feature_scaling") &&
-        field.get(options) != field.get(none)) {
+    const bool pools =
+        field.name == "pooling" && !(variant.trunk_use == TrunkUse::kNetwork && options.pooling == Pooling::kAverage);
+    if ((field.name == "head" || pools || field.name == "feature_scaling") && field.get(options) != field.get(none)) {
       return InvalidField(absl::StrCat("options.", field.name),
                           absl::StrCat(OptionText(field.get(options)), " isn't possible with ", variant.name,
                                        ", which trains on images; use ", OptionText(field.get(none)),
@@ -120,11 +120,22 @@ TrainingOptions Best(TrainingOptions options) {
   return options;
 }
 
-// Whole passes, however many images there are.
+TrainingOptions AdamWWithCosine(TrainingOptions options) {
+  options.optimizer = OptimizerKind::kAdamW;
+  options.epsilon = 1e-8;
+  options.weight_decay = 0.01;
+  options.schedule = Schedule::kCosine;
+  return options;
+}
+
+constexpr Augmentation kGentle = {.zoom = 0.15, .rotation = 15, .width_shift = 0.1, .height_shift = 0.1, .flip = true};
+
+// Whole passes, however many images there are; larger steps that die away, on images that change less.
 TrainingOptions AugmentedRecommended() {
-  TrainingOptions options = Best(AugmentedReference(1e-4));
-  options.steps_per_epoch = 0;
+  TrainingOptions options = AdamWWithCosine(Best(Reference(1e-3, 0.3)));
+  options.warmup_epochs = 1;
   options.epochs = 60;
+  options.augmentation = kGentle;
   return options;
 }
 
@@ -141,25 +152,29 @@ TrainingOptions FeaturesRecommended(const TrunkInfo& trunk) {
 
 // The staged recipe: the head on features, then with the trainable blocks on images that change a little each time.
 TrainingOptions Staged(int image_size, double head_learning_rate, double learning_rate, int epochs) {
-  TrainingOptions options = Best(Reference(learning_rate, 0.3));
+  TrainingOptions options = AdamWWithCosine(Best(Reference(learning_rate, 0.3)));
   options.image_size = image_size;
   options.interpolation = Interpolation::kBilinear;
-  options.optimizer = OptimizerKind::kAdamW;
-  options.epsilon = 1e-8;
-  options.weight_decay = 0.01;
   options.epochs = epochs;
-  options.schedule = Schedule::kCosine;
   options.warmup_epochs = 0.5;
   options.head_epochs = 10;
   options.head_learning_rate = head_learning_rate;
-  options.augmentation = {.zoom = 0.15, .rotation = 15, .width_shift = 0.1, .height_shift = 0.1, .flip = true};
+  options.augmentation = kGentle;
+  return options;
+}
+
+// Nothing hidden between each channel's mean and the output: for features that weights were trained to be averaged, and
+// where a dense layer on the whole grid would learn the training images by heart.
+TrainingOptions Linear(TrainingOptions options) {
+  options.pooling = Pooling::kAverage;
+  options.dense_units = 0;
   return options;
 }
 
 // What is a trunk's own in the three variants that it gives.
 struct TrunkVariants {
   absl::string_view trunk;
-  std::vector<LayerSpec> (*layers)(const TrainingOptions& options, int64_t outputs);
+  bool linear;              // its head, by the reference
   Preprocessing reference;  // the write-up feeds VGG16 RGB / 255, which isn't what its weights were trained with
   int64_t head;             // parameters, for two classes and the reference's options
   int64_t last_two_blocks;  // those of them that learn
@@ -172,7 +187,7 @@ void AddTrunkVariants(const TrunkVariants& row, std::vector<Variant>* variants) 
   const auto with = [&](TrainingOptions options, int trainable_blocks) {
     options.preprocessing = row.reference;
     options.trainable_blocks = trainable_blocks;
-    return options;
+    return row.linear ? Linear(options) : options;
   };
   variants->push_back({.name = absl::StrCat(row.trunk, "_features"),
                        .summary = absl::StrCat("A head on features of ", trunk.title,
@@ -180,9 +195,9 @@ void AddTrunkVariants(const TrunkVariants& row, std::vector<Variant>* variants) 
                        .trunk = &trunk,
                        .trunk_use = TrunkUse::kFeatures,
                        .head = "dense",
-                       .layers = row.layers,
+                       .layers = &DenseHead,
                        .reference = with(Reference(1e-4, 0.3), 0),
-                       .recommended = FeaturesRecommended(trunk),
+                       .recommended = row.linear ? Linear(FeaturesRecommended(trunk)) : FeaturesRecommended(trunk),
                        .parameters = row.head,
                        .trainable_parameters = row.head});
   variants->push_back({.name = absl::StrCat(row.trunk, "_frozen"),
@@ -192,7 +207,7 @@ void AddTrunkVariants(const TrunkVariants& row, std::vector<Variant>* variants) 
                        .trunk = &trunk,
                        .trunk_use = TrunkUse::kNetwork,
                        .head = "dense",
-                       .layers = row.layers,
+                       .layers = &DenseHead,
                        .reference = with(AugmentedReference(2e-5), 0),
                        .recommended = row.frozen,
                        .parameters = trunk.parameters + row.head,
@@ -204,7 +219,7 @@ void AddTrunkVariants(const TrunkVariants& row, std::vector<Variant>* variants) 
                        .trunk = &trunk,
                        .trunk_use = TrunkUse::kNetwork,
                        .head = "dense",
-                       .layers = row.layers,
+                       .layers = &DenseHead,
                        .reference = with(AugmentedReference(1e-5), 2),
                        .recommended = row.finetuned,
                        .parameters = trunk.parameters + row.head,
@@ -212,28 +227,7 @@ void AddTrunkVariants(const TrunkVariants& row, std::vector<Variant>* variants) 
   variants->back().recommended.trainable_blocks = 2;
 }
 
-}  // namespace
-
-absl::string_view PresetName(Preset preset) {
-  switch (preset) {
-    case Preset::kRecommended:
-      return "recommended";
-    case Preset::kReference:
-      return "reference";
-  }
-  return "";
-}
-
-absl::StatusOr<Preset> FindPreset(absl::string_view name) {
-  const std::vector<absl::string_view> names = EnumNames(&PresetName);
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) {
-    return InvalidField("preset", absl::StrCat("there is no '", name, "'; use ", absl::StrJoin(names, " or ")));
-  }
-  return static_cast<Preset>(found - names.begin());
-}
-
-absl::Span<const Variant> Variants() {
+const std::vector<Variant>& OwnVariants() {
   static const auto* const kVariants = [] {
     auto* const rows = new std::vector<Variant>{
         {.name = "basic_cnn",
@@ -268,17 +262,84 @@ absl::Span<const Variant> Variants() {
          .trainable_parameters = 3'706'113},
     };
     const auto add = [rows](const TrunkVariants& row) { AddTrunkVariants(row, rows); };
-    add({"vgg16", &DenseHead, Preprocessing::kRescale, 4'457'985, 12'979'200, Staged(150, 1e-4, 1e-4, 5),
-         Staged(224, 1e-4, 3e-5, 4)});
-    add({"efficientnet_lite0", &LinearHead, Preprocessing::kAuto, 1'281, 2'670'240, Staged(224, 1e-3, 1e-3, 5),
-         Staged(224, 1e-3, 1e-4, 6)});
-    add({"efficientnet_lite2", &LinearHead, Preprocessing::kAuto, 1'281, 3'649'488, Staged(260, 1e-3, 1e-3, 5),
-         Staged(260, 1e-3, 1e-4, 6)});
-    add({"resnet50", &LinearHead, Preprocessing::kAuto, 2'049, 22'063'104, Staged(224, 1e-3, 1e-3, 5),
-         Staged(224, 1e-3, 1e-4, 6)});
+    add({"vgg16", false, Preprocessing::kRescale, 4'457'985, 12'979'200, Staged(150, 1e-4, 1e-4, 5),
+         Linear(Staged(224, 3e-3, 3e-5, 4))});
+    add({"efficientnet_lite0", true, Preprocessing::kAuto, 1'281, 2'670'240, Linear(Staged(224, 1e-3, 1e-3, 5)),
+         Linear(Staged(224, 1e-3, 1e-4, 6))});
+    add({"efficientnet_lite2", true, Preprocessing::kAuto, 1'281, 3'649'488, Linear(Staged(260, 1e-3, 1e-3, 5)),
+         Linear(Staged(260, 1e-3, 1e-4, 6))});
+    add({"resnet50", true, Preprocessing::kAuto, 2'049, 22'063'104, Linear(Staged(224, 1e-3, 1e-3, 5)),
+         Linear(Staged(224, 1e-3, 1e-4, 6))});
+    add({"dinov2_vits14", true, Preprocessing::kAuto, 769, 3'551'232, Linear(Staged(224, 1e-3, 1e-3, 5)),
+         Linear(Staged(224, 1e-3, 1e-5, 6))});
     return rows;
   }();
   return *kVariants;
+}
+
+// Whether its trunk has batch norms: numbers that no gradient changes.
+bool HasNorms(const Variant& variant) {
+  Shape shape = {variant.trunk->stride, variant.trunk->stride, 3};
+  for (const LayerSpec& layer : variant.trunk->layers()) {
+    for (const ParameterSpec& parameter : layer.Parameters(shape)) {
+      if (!parameter.learned) {
+        return true;
+      }
+    }
+    shape = layer.Output(shape);
+  }
+  return false;
+}
+
+// The variant that imported weights give where the trunk that they are like gives this one.
+Variant WithTrunk(Variant variant, const TrunkInfo& trunk) {
+  variant.name = absl::StrCat(trunk.name, absl::StripPrefix(variant.name, trunk.like->name));
+  variant.summary = absl::StrReplaceAll(variant.summary, {{trunk.like->title, trunk.title}});
+  variant.trunk = &trunk;
+  return variant;
+}
+
+}  // namespace
+
+absl::string_view PresetName(Preset preset) {
+  switch (preset) {
+    case Preset::kRecommended:
+      return "recommended";
+    case Preset::kReference:
+      return "reference";
+  }
+  return "";
+}
+
+absl::StatusOr<Preset> FindPreset(absl::string_view name) {
+  const std::vector<absl::string_view> names = EnumNames(&PresetName);
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    return InvalidField("preset", absl::StrCat("there is no '", name, "'; use ", absl::StrJoin(names, " or ")));
+  }
+  return static_cast<Preset>(found - names.begin());
+}
+
+std::vector<std::reference_wrapper<const Variant>> Variants() {
+  static auto* const mutex = new Mutex;
+  static auto* const imported = new std::map<const TrunkInfo*, std::vector<Variant>>;  // never gets smaller
+  std::vector<std::reference_wrapper<const Variant>> variants(OwnVariants().begin(), OwnVariants().end());
+  const MutexLock lock(mutex);
+  for (const TrunkInfo& trunk : Trunks()) {
+    if (trunk.like == nullptr) {
+      continue;
+    }
+    std::vector<Variant>& of_trunk = (*imported)[&trunk];
+    if (of_trunk.empty()) {
+      for (const Variant& variant : OwnVariants()) {
+        if (variant.trunk == trunk.like) {
+          of_trunk.push_back(WithTrunk(variant, trunk));
+        }
+      }
+    }
+    variants.insert(variants.end(), of_trunk.begin(), of_trunk.end());
+  }
+  return variants;
 }
 
 absl::StatusOr<const Variant*> FindVariant(absl::string_view name) {
@@ -291,6 +352,13 @@ absl::StatusOr<const Variant*> FindVariant(absl::string_view name) {
                                           absl::StrJoin(Variants(), ", ", [](std::string* out, const Variant& variant) {
                                             absl::StrAppend(out, variant.name);
                                           })));
+}
+
+TrainingOptions TreatmentOf(const Variant& variant, TrainingOptions options) {
+  if (variant.trunk_use == TrunkUse::kNetwork) {
+    options.pooling = Pooling::kNone;
+  }
+  return options;
 }
 
 const Variant& RecommendedVariant(const std::filesystem::path& weights_dir) {
@@ -331,9 +399,6 @@ std::string WhyUnused(const Variant& variant, const TrainingOptions& options, ab
   if (options.head != HeadKind::kDense && std::count(std::begin(kOfDescent), std::end(kOfDescent), name) > 0) {
     return "is only for head=dense";
   }
-  if (name == "dense_units" && variant.layers == &LinearHead) {
-    return "is only for variants with hidden layers, as those of vgg16";
-  }
   if (name == "rho") {
     return only_for(optimizer == OptimizerKind::kRmsprop, "optimizer=rmsprop");
   }
@@ -352,6 +417,9 @@ std::string WhyUnused(const Variant& variant, const TrainingOptions& options, ab
   }
   if (name == "trainable_blocks" || name == "head_epochs") {
     return only_for(variant.trunk_use == TrunkUse::kNetwork, "variants whose trunk is a part of the network");
+  }
+  if (name == "norm_momentum") {
+    return only_for(options.trainable_blocks > 0 && HasNorms(variant), "trained blocks with batch norms");
   }
   if (name == "block_rate_factor") {
     return only_for(options.trainable_blocks > 0, "trainable_blocks above 0");
@@ -420,6 +488,10 @@ absl::StatusOr<HeadPlan> PlanHead(const Variant& variant, const TrainingOptions&
   }
   if (dense && variant.layers != nullptr) {
     for (LayerSpec& layer : variant.layers(options, OutputUnits(classes))) {
+      const bool pools = variant.trunk_use == TrunkUse::kNetwork && options.pooling == Pooling::kAverage;
+      if (pools && std::holds_alternative<Flatten>(layer.layer)) {
+        layer = {"global_average_pooling2d", GlobalAveragePool2D{}};
+      }
       plan.layers.push_back(std::move(layer));
     }
   }

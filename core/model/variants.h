@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -52,9 +53,14 @@ struct Variant {
   const TrainingOptions& preset(Preset which) const { return which == Preset::kReference ? reference : recommended; }
 };
 
-absl::Span<const Variant> Variants();
+// Those without a trunk, then the three of each of Trunks(), in their order. Thread-safe.
+std::vector<std::reference_wrapper<const Variant>> Variants();
 // NOT_FOUND; the message lists the variants that there are.
 absl::StatusOr<const Variant*> FindVariant(absl::string_view name);
+
+// The options by which features are treated (treatment.h) before they reach the head. Where the trunk is in the network,
+// its layers do that.
+TrainingOptions TreatmentOf(const Variant& variant, TrainingOptions options);
 
 // What is trained when nobody says: the best of those whose trunk's weights are there.
 const Variant& RecommendedVariant(const std::filesystem::path& weights_dir);

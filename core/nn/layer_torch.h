@@ -17,6 +17,9 @@ namespace graft {
 struct Pass {
   bool training = false;    // dropout drops
   at::Generator generator;  // what it drops is drawn from; needed when training
+  // Of batch norms that train: how much of a batch's mean and variance goes into the running ones; 0: these stand
+  // still, and train as they are.
+  double norm_momentum = 0.1;
   // Somebody looks in (core/nn/layer_tap.h): each layer does its own work and not that of the next one too, and
   // gradients are wanted of what comes in, not of weights, so that what layers keep of these stays.
   bool inspecting = false;
@@ -45,6 +48,15 @@ std::unique_ptr<Layer> MakeLayer(const Dropout& spec, absl::Span<const torch::Te
 std::unique_ptr<Layer> MakeLayer(const ConvNorm2D& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const InvertedResidual& spec, absl::Span<const torch::Tensor> parameters);
 std::unique_ptr<Layer> MakeLayer(const Bottleneck& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const PatchEmbedding& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const TransformerBlock& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const LayerNorm& spec, absl::Span<const torch::Tensor> parameters);
+std::unique_ptr<Layer> MakeLayer(const ClassAndMean& spec, absl::Span<const torch::Tensor> parameters);
+
+// Between how images lie, N x C x 1 x tokens in channels_last memory, and rows of tokens, N x tokens x C; free of
+// copies.
+torch::Tensor TokensOf(const torch::Tensor& x);
+torch::Tensor FromTokens(const torch::Tensor& tokens);
 
 // LibTorch pads all sides alike. Where a window does: `x` as it is, and what LibTorch's operator is to pad with. Else
 // `x` with its padding laid around it in `value`s, and 0.

@@ -106,11 +106,14 @@ torch::Tensor Network::Inspect(torch::Tensor x, const LayerTap& tap) const {
   return x;
 }
 
+absl::StatusOr<TensorView> Network::Find(const Safetensors& file, const Parameter& parameter) {
+  const TensorView* const found = file.Find(parameter.name);
+  return file.Get(parameter.name, DType::kF32, parameter.spec.ShapeIn(found == nullptr ? Shape() : found->shape));
+}
+
 absl::Status Network::Load(const Safetensors& file) {
   for (Parameter& parameter : parameters_) {
-    const auto sizes = parameter.tensor.sizes();
-    GRAFT_ASSIGN_OR_RETURN(const TensorView view,
-                           file.Get(parameter.name, DType::kF32, absl::MakeConstSpan(sizes.data(), sizes.size())));
+    GRAFT_ASSIGN_OR_RETURN(const TensorView view, Find(file, parameter));
     GRAFT_RETURN_IF_ERROR(Load(view, &parameter));
   }
   return absl::OkStatus();
@@ -119,8 +122,7 @@ absl::Status Network::Load(const Safetensors& file) {
 absl::StatusOr<int> Network::LoadMatching(const Safetensors& file) {
   int loaded = 0;
   for (Parameter& parameter : parameters_) {
-    const auto sizes = parameter.tensor.sizes();
-    const auto view = file.Get(parameter.name, DType::kF32, absl::MakeConstSpan(sizes.data(), sizes.size()));
+    const auto view = Find(file, parameter);
     if (view.ok()) {
       GRAFT_RETURN_IF_ERROR(Load(*view, &parameter));
       loaded += parameter.tensor.dim() > 1 ? 1 : 0;
@@ -135,6 +137,9 @@ absl::Status Network::Load(const TensorView& view, Parameter* parameter) {
     return absl::FailedPreconditionError(absl::StrCat("tensor ", parameter->name, " holds NaN or infinite weights"));
   }
   const torch::NoGradGuard no_grad;
+  if (parameter->spec.any_side) {
+    parameter->tensor.set_data(torch::empty(values.sizes(), parameter->tensor.options()));  // its layer's, too
+  }
   parameter->tensor.copy_(values);
   return absl::OkStatus();
 }

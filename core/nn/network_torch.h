@@ -68,7 +68,8 @@ class Network {
     std::unique_ptr<Layer> layer;
     bool fused;  // the one before does its work, unless somebody looks in
   };
-  absl::Status Load(const TensorView& view, Parameter* parameter);
+  static absl::StatusOr<TensorView> Find(const Safetensors& file, const Parameter& parameter);
+  static absl::Status Load(const TensorView& view, Parameter* parameter);
   torch::Tensor AsImages(const torch::Tensor& x) const;
 
   const Shape input_;

@@ -5,12 +5,6 @@
 #include <utility>
 
 namespace graft {
-namespace {
-
-// How much of a batch's mean and variance goes into the running ones: PyTorch's default.
-constexpr double kMomentum = 0.1;
-
-}  // namespace
 
 NormedConvolution::NormedConvolution(const Window& window, Activation activation, double epsilon,
                                      absl::Span<const torch::Tensor> tensors)
@@ -57,9 +51,9 @@ torch::Tensor NormedConvolution::Forward(const torch::Tensor& x, const Pass& pas
       at::autocast::is_autocast_enabled(at::kCPU)) {
     const auto of = [&](const torch::Tensor& tensor) { return pass.inspecting ? tensor.detach() : tensor; };
     // Statistics of the batch, and running ones that move, only where the layer trains.
-    const bool moves = pass.training && weight_.requires_grad();
+    const bool moves = pass.training && weight_.requires_grad() && pass.norm_momentum > 0;
     return Activate(torch::batch_norm(Convolve(x, of(weight_)), of(scale_), of(shift_), mean_, variance_, moves,
-                                      kMomentum, epsilon_, /*cudnn_enabled=*/true));
+                                      pass.norm_momentum, epsilon_, /*cudnn_enabled=*/true));
   }
   const Folded folded = Fold();
   const auto [padded, padding] = Pad(x.contiguous(at::MemoryFormat::ChannelsLast), window_, 0);

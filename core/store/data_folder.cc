@@ -18,6 +18,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/store/imported_trunks.h"
 #include "core/store/names.h"
 
 namespace graft {
@@ -100,7 +101,7 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(Options options) {
   if (chmod(data->root().c_str(), kFolderMode) != 0 && errno != EPERM) {
     return ErrnoStatus(errno, "change the mode of", data->root());
   }
-  for (const char* name : {"datasets", "models", "incoming", "uploads", "trash", "jobs"}) {
+  for (const char* name : {"datasets", "models", "trunks", "incoming", "uploads", "trash", "jobs"}) {
     GRAFT_RETURN_IF_ERROR(data->Create(data->root() / name));
   }
   GRAFT_RETURN_IF_ERROR(SyncFolder(data->root()));
@@ -110,6 +111,7 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(Options options) {
   }
   // Workers that outlived the last server keep theirs.
   SweepTemporaries(data->root());
+  SweepTrunks(data->Trunks());
   for (const std::string& name : Folders(data->root() / "datasets")) {
     SweepTemporaries(data->Dataset(name) / "cache");
   }

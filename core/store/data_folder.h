@@ -97,6 +97,8 @@ class DataFolder {
   std::filesystem::path Model(absl::string_view name, int version) const {
     return root() / "models" / std::string(name) / absl::StrCat(version);
   }
+  // Of trunks that were imported; see imported_trunks.h.
+  std::filesystem::path Trunks() const { return root() / "trunks"; }
   std::filesystem::path Upload(absl::string_view id) const { return root() / "uploads" / std::string(id); }
   std::filesystem::path Attempt(absl::string_view job_id, int attempt) const {
     return root() / "jobs" / std::string(job_id) / absl::StrCat("attempt-", attempt);

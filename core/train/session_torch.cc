@@ -285,8 +285,11 @@ absl::StatusOr<TrainingSession::StepScore> TrainingSession::Gradients(absl::Span
       for (int64_t from = 0; from < images; from += part) {
         const int64_t n = std::min(part, images - from);
         const torch::Tensor inputs = examples_.Prepare(n == images ? x : x.narrow(0, from, n));
-        const BatchScore score = Score(network_->Forward(inputs, {true, generator_}, options_.precision),
-                                       n == images ? labels : labels.narrow(0, from, n), loss_);
+        const BatchScore score =
+            Score(network_->Forward(
+                      inputs, {.training = true, .generator = generator_, .norm_momentum = options_.norm_momentum},
+                      options_.precision),
+                  n == images ? labels : labels.narrow(0, from, n), loss_);
         const double share = static_cast<double>(n) / static_cast<double>(images);
         const auto loss = score.loss.item<double>();
         if (!std::isfinite(loss)) {

@@ -149,8 +149,12 @@ absl::Status Begin(const Deps& deps, const Call& call, const v1::ExplainRequest&
     return absl::ResourceExhaustedError(
         "the server is busy: explanations that wait fill its memory for them; try again in a second");
   }
-  const Done finish = [held = std::make_shared<ByteBudget::Reservation>(*std::move(bytes)),
-                       done](absl::StatusOr<v1::ExplainResponse> response) {
+  const Done finish = [held = std::make_shared<ByteBudget::Reservation>(*std::move(bytes)), done, &deps,
+                       &call](absl::StatusOr<v1::ExplainResponse> response) {
+    if (response.ok() && call.keep) {  // the pictures stay in memory until they are sent
+      call.keep(std::make_shared<const ByteBudget::Reservation>(
+          deps.explanations->Take(static_cast<int64_t>(response->ByteSizeLong()))));
+    }
     *held = ByteBudget::Reservation();
     done(std::move(response));
   };

@@ -37,7 +37,7 @@ struct Deps {
   Batcher* batcher = nullptr;
   // Draws what came out of a batch: neither the batcher's threads nor handlers' may wait for that.
   ThreadPool* drawing = nullptr;
-  // Of explanations that are made, or wait to be drawn.
+  // Of explanations that are made, or wait to be drawn or sent.
   ByteBudget* explanations = nullptr;
   int64_t start_time_ms = 0;
 };
@@ -82,6 +82,7 @@ absl::Status ListModels(const Deps& deps, const Call& call, const v1::ListModels
                         v1::ListModelsResponse* response);
 absl::Status DeleteModel(const Deps& deps, const Call& call, const v1::DeleteModelRequest& request,
                          v1::DeleteModelResponse* response);
+std::unique_ptr<StreamSink<v1::ImportTrunkRequest, v1::Trunk>> ImportTrunk(const Deps& deps, const Call& call);
 std::unique_ptr<StreamSource<v1::DownloadModelResponse>> DownloadModel(const Deps& deps, const Call& call,
                                                                        const v1::DownloadModelRequest& request);
 absl::Status CompareModels(const Deps& deps, const Call& call, const v1::CompareModelsRequest& request,

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -6,12 +7,62 @@
 #include "convert/convert.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
+#include "core/store/imported_trunks.h"
 #include "core/store/names.h"
 #include "server/handlers/file_source.h"
 #include "server/handlers/handlers.h"
 #include "server/handlers/paging.h"
 
 namespace graft {
+namespace {
+
+class ImportStream : public StreamSink<v1::ImportTrunkRequest, v1::Trunk> {
+ public:
+  explicit ImportStream(const Deps& deps) : deps_(deps) {}
+
+  absl::Status Add(const v1::ImportTrunkRequest& request) override {
+    switch (request.kind_case()) {
+      case v1::ImportTrunkRequest::kHeader:
+        return Begin(request.header());
+      case v1::ImportTrunkRequest::kChunk:
+        return sink_ == nullptr ? NoHeader() : sink_->Write(request.chunk());
+      case v1::ImportTrunkRequest::KIND_NOT_SET:
+        break;
+    }
+    return InvalidField("kind", "not set; send a header, and then chunks of the file");
+  }
+
+  absl::Status Close(v1::Trunk* response) override {
+    GRAFT_RETURN_IF_ERROR(sink_ == nullptr ? NoHeader() : absl::OkStatus());
+    GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, sink_->Finish());
+    *response = ToProto(*trunk, deps_.options->weights_dir);
+    return absl::OkStatus();
+  }
+
+ private:
+  static absl::Status NoHeader() { return InvalidField("header", "not set; the first message says what the file is"); }
+
+  absl::Status Begin(const v1::ImportTrunkRequest::Header& header) {
+    if (sink_ != nullptr) {
+      return InvalidField("header", "there is one already; send chunks of the file after it");
+    }
+    ImportedTrunk trunk;
+    trunk.name = header.name();
+    trunk.like = header.like();
+    GRAFT_RETURN_IF_ERROR(CheckText("header.like", trunk.like, 100));
+    trunk.source = header.source().empty() ? "a file without a name" : header.source();
+    GRAFT_RETURN_IF_ERROR(CheckText("header.source", trunk.source, 255));
+    GRAFT_ASSIGN_OR_RETURN(trunk.preprocessing, FromProto(header.preprocessing()));
+    GRAFT_ASSIGN_OR_RETURN(sink_, TrunkSink::Open(deps_.data->Trunks(), std::move(trunk)));
+    return absl::OkStatus();
+  }
+
+  const Deps& deps_;
+  std::unique_ptr<TrunkSink> sink_;
+};
+
+}  // namespace
+
 absl::Status ListVariants(const Deps&, const Call&, const v1::ListVariantsRequest&,
                           v1::ListVariantsResponse* response) {
   for (const Variant& variant : Variants()) {
@@ -39,6 +90,10 @@ absl::Status GetTrunk(const Deps& deps, const Call&, const v1::GetTrunkRequest& 
   GRAFT_ASSIGN_OR_RETURN(const TrunkInfo* trunk, FindTrunk(request.name()));
   *response = ToProto(*trunk, deps.options->weights_dir);
   return absl::OkStatus();
+}
+
+std::unique_ptr<StreamSink<v1::ImportTrunkRequest, v1::Trunk>> ImportTrunk(const Deps& deps, const Call&) {
+  return std::make_unique<ImportStream>(deps);
 }
 
 absl::Status GetModel(const Deps& deps, const Call&, const v1::GetModelRequest& request, v1::Model* response) {

@@ -24,7 +24,11 @@ RunningCall::RunningCall(std::string method, const grpc::CallbackServerContext& 
             [cancelled = cancelled_, deadline = absl::FromChrono(context.deadline())] {
               return cancelled->load(std::memory_order_relaxed) || absl::Now() >= deadline;
             },
-            this} {}
+            this,
+            [this](std::shared_ptr<const void> something) {
+              const MutexLock lock(&mutex_);
+              kept_.push_back(std::move(something));
+            }} {}
 
 absl::Status RunningCall::Enter(OpenCalls* open, OpenCalls::Kind kind, std::function<void()> abort) {
   absl::StatusOr<OpenCalls::Ticket> ticket = open->Enter(kind, std::move(abort));
@@ -38,8 +42,10 @@ absl::Status RunningCall::Enter(OpenCalls* open, OpenCalls::Kind kind, std::func
 
 void RunningCall::Leave() {
   OpenCalls::Ticket gone;  // takes the lock of OpenCalls: outside of ours
+  std::vector<std::shared_ptr<const void>> kept;
   const MutexLock lock(&mutex_);
   std::swap(gone, ticket_);
+  std::swap(kept, kept_);
 }
 
 void RunningCall::Cancel() {

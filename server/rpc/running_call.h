@@ -39,7 +39,7 @@ class RunningCall final : public CallObserver {
 
   // Counts the call; see OpenCalls::Enter.
   absl::Status Enter(OpenCalls* open, OpenCalls::Kind kind, std::function<void()> abort);
-  // No longer counted. What else hangs on the call must be gone.
+  // No longer counted, and what was kept for it let go. What else hangs on the call must be gone.
   void Leave();
 
   const Call& call() const { return call_; }
@@ -61,6 +61,7 @@ class RunningCall final : public CallObserver {
   Mutex mutex_;
   OpenCalls::Ticket ticket_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<const char*, absl::Duration>> phases_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<const void>> kept_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace graft

@@ -73,6 +73,35 @@ BENCHMARK(BM_Trunk)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
+// The other trunks whose weights set-up fetches, at their own size.
+void BM_LiteTrunk(benchmark::State& state, const char* name) {
+  SetTorchThreads(BenchThreads());
+  const auto trunk = Trunk::Load(name, Weights(), "cpu").value();
+  const int side = trunk->info().image_size;
+  const int64_t count = state.range(0);
+  std::vector<uint8_t> images(static_cast<size_t>(count * side * side * 3), 100);
+  std::vector<float> out(static_cast<size_t>(count * trunk->dimension(side)));
+  for (auto _ : state) {
+    const absl::Status status = trunk->Extract(images, count, side, trunk->info().preprocessing, absl::MakeSpan(out));
+    if (!status.ok()) {
+      state.SkipWithError(std::string(status.message()).c_str());
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * count);
+}
+BENCHMARK_CAPTURE(BM_LiteTrunk, efficientnet_lite0, "efficientnet_lite0")
+    ->ArgName("batch")
+    ->Arg(1)
+    ->Arg(8)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(BM_LiteTrunk, efficientnet_lite2, "efficientnet_lite2")
+    ->ArgName("batch")
+    ->Arg(1)
+    ->Arg(8)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
 // The sample photographs, from their files to the safetensors file with their features.
 void BM_FeaturesFromFiles(benchmark::State& state) {
   const Dataset& dataset = SampleDataset();

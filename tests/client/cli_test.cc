@@ -521,6 +521,28 @@ TEST_F(CliTest, TrunksAreShownWithHowToGetWhatIsMissing) {
   EXPECT_EQ(Run({"trunk", "show"}), 2);
 }
 
+TEST_F(CliTest, ATrunksWeightsAreSentWithWhatTheyAre) {
+  const std::string bytes(700'000, 'w');
+  testing::WriteText(dir_ / "leaves.safetensors", bytes);
+  const std::string file = (dir_ / "leaves.safetensors").string();
+  EXPECT_EQ(Run({"trunk", "import", file, "--as", "leaves", "--like", "vgg16", "--preprocessing", "torchvision"}), 0);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("like           vgg16"), HasSubstr("weights        there")));
+  ASSERT_EQ(server_.imports.size(), 1U);
+  const auto& [header, sent] = server_.imports[0];
+  EXPECT_EQ(header.name(), "leaves");
+  EXPECT_EQ(header.like(), "vgg16");
+  EXPECT_EQ(header.preprocessing(), v1::PREPROCESSING_TORCHVISION);
+  EXPECT_EQ(header.source(), "leaves.safetensors");
+  EXPECT_TRUE(sent == bytes);
+  EXPECT_EQ(Run({"trunk", "import", file, "--as", "leaves", "--like", "vgg99"}), 1);
+  EXPECT_EQ(err_.str(), "graft: like: there is no 'vgg99'\n");
+  EXPECT_EQ(Run({"trunk", "import", (dir_ / "none").string(), "--as", "leaves", "--like", "vgg16"}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("cannot read"));
+  EXPECT_EQ(server_.imports.size(), 2U);
+  EXPECT_EQ(Run({"trunk", "import", file, "--like", "vgg16"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--as: "));
+}
+
 TEST_F(CliTest, ATrainingNeedsNoVariant) {
   EXPECT_EQ(Run({"train", "m", "--dataset", "d"}), 0);
   ASSERT_EQ(server_.submits.size(), 1U);

@@ -342,6 +342,29 @@ class FakeServer : public v1::JobService::Service,
     trunk->add_variants(request->name() + "_features");
     return grpc::Status::OK;
   }
+  grpc::Status ImportTrunk(grpc::ServerContext*, grpc::ServerReader<v1::ImportTrunkRequest>* reader,
+                           v1::Trunk* trunk) override {
+    v1::ImportTrunkRequest request;
+    v1::ImportTrunkRequest::Header header;
+    std::string bytes;
+    while (reader->Read(&request)) {
+      if (request.has_header()) {
+        header = request.header();
+      }
+      bytes += request.chunk();
+    }
+    const std::lock_guard lock(mutex);
+    imports.emplace_back(header, bytes);
+    if (header.like() == "vgg99") {
+      return {grpc::StatusCode::NOT_FOUND, "like: there is no 'vgg99'"};
+    }
+    v1::GetTrunkRequest of;
+    of.set_name(header.like());
+    GetTrunk(nullptr, &of, trunk);
+    trunk->set_name(header.name());
+    trunk->set_like(header.like());
+    return grpc::Status::OK;
+  }
   grpc::Status ListVariants(grpc::ServerContext*, const v1::ListVariantsRequest*,
                             v1::ListVariantsResponse* response) override {
     for (const char* trunk : {"vgg16", "", "vgg16"}) {
@@ -487,6 +510,7 @@ class FakeServer : public v1::JobService::Service,
   bool interrupts = true;  // by the watch that hangs
   bool breaks = true;      // the first watch
   int premature_ends = 0;  // of watches that end well before the job has
+  std::vector<std::pair<v1::ImportTrunkRequest::Header, std::string>> imports;
   std::vector<v1::DeleteModelRequest> deletes;
   std::vector<v1::CompareModelsRequest> compares;
   std::vector<v1::ExplainRequest> explains;

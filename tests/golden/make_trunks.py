@@ -1,9 +1,10 @@
 """Features of trunks, by timm from its own networks: of samples/cat.0.jpg, resized by Pillow's BILINEAR to the size that each one's weights
 were trained at, as height x width x channels.
 
-EfficientNet-Lite: the published weights; (RGB - 127) / 128; after the last convolution, its batch norm and ReLU6. ResNet-50, whose weights
-are large: made ones (made()), which the test makes too; RGB with ImageNet's mean and deviation; after the last block. What holds for
-these holds for any weights.
+EfficientNet-Lite: the published weights; (RGB - 127) / 128; after the last convolution, its batch norm and ReLU6. ResNet-50 and DINOv2
+ViT-S/14, whose weights are large: made ones (made()), which the test makes too; RGB with ImageNet's mean and deviation; after the last block,
+and the tokens after the last norm, the class token first, of places that were learned for 37 x 37 patches and are resized to 16 x 16. What
+holds for these holds for any weights.
 
     python tests/golden/make_trunks.py samples build/weights OUT_DIR
 
@@ -36,10 +37,12 @@ def made(name, shape):
     u = (z >> np.uint64(40)).astype(np.float64) / 2**24
     if name.endswith("running_var"):
         values = 0.5 + u
-    elif len(shape) == 1 and name.endswith("weight"):
+    elif len(shape) == 1 and name.endswith(("weight", "gamma")):
         values = 0.75 + 0.5 * u
     elif len(shape) == 1:
         values = 0.2 * (u - 0.5)
+    elif name in ("cls_token", "pos_embed"):
+        values = 0.4 * (u - 0.5)
     else:
         values = (2 * u - 1) * np.sqrt(3 / (count / shape[0]))
     return torch.from_numpy(values.astype(np.float32).reshape(shape))
@@ -66,10 +69,14 @@ def main():
             network.load_state_dict(load_file(weights / f"{name}.safetensors"), strict=False)
             golden[f"{name}.pixels"] = pixels(samples / "cat.0.jpg", size)
             golden[name] = rows(network.forward_features((planes(golden[f"{name}.pixels"]) - 127) / 128))
-        network = timm.create_model("resnet50").eval()
-        network.load_state_dict({name: made(name, value.shape) for name, value in network.state_dict().items() if value.ndim}, strict=False)
-        golden["resnet50.pixels"] = golden["efficientnet_lite0.pixels"]
-        golden["resnet50"] = rows(network.forward_features((planes(golden["resnet50.pixels"]) / 255 - MEAN) / DEVIATION))
+        for name, network in (
+            ("resnet50", timm.create_model("resnet50")),
+            ("dinov2_vits14", timm.create_model("vit_small_patch14_dinov2", dynamic_img_size=True)),
+        ):
+            network.eval().load_state_dict({name: made(name, value.shape) for name, value in network.state_dict().items() if value.ndim}, strict=False)
+            golden[f"{name}.pixels"] = golden["efficientnet_lite0.pixels"]
+            features = network.forward_features((planes(golden[f"{name}.pixels"]) / 255 - MEAN) / DEVIATION)
+            golden[name] = rows(features) if features.ndim == 4 else features.contiguous().numpy()
     save_file(golden, out / "trunks.safetensors")
 
 

@@ -22,11 +22,11 @@ const Shape kFeatures = {2, 2, 6};
 // Noise around a point for each class.
 class MadeFeatures : public Inputs {
  public:
-  explicit MadeFeatures(int64_t classes) {
+  explicit MadeFeatures(int64_t classes, float scale = 1) {
     at::manual_seed(1);
     const torch::Tensor centres = torch::randn({classes, ElementCount(kFeatures)});
     const torch::Tensor labels = torch::arange(kRows).remainder(classes);
-    rows_ = centres.index_select(0, labels) + 0.3 * torch::randn({kRows, ElementCount(kFeatures)});
+    rows_ = scale * (centres.index_select(0, labels) + 0.3 * torch::randn({kRows, ElementCount(kFeatures)}));
   }
   torch::Tensor Gather(absl::Span<const int64_t> rows, int /*epoch*/) const override {
     std::vector<torch::Tensor> picked;
@@ -146,6 +146,35 @@ TEST(HeadTest, AClassThatIsAbsentOrAloneIsNoReasonToFail) {
       EXPECT_LT(found.select(1, classes - 1).max().item<float>(), 0.25) << "of the class that isn't there";
       EXPECT_GT(found.min().item<float>(), 0);
     }
+  }
+}
+
+// Clean rows so near to each other that only a strong machine tells them apart; and rows of which every fifth has a
+// wrong label, which a weak one overlooks.
+TEST(HeadTest, ASupportVectorMachinesStrengthIsChosenByCrossValidation) {
+  SetTorchThreads(2);
+  for (const bool clean : {true, false}) {
+    SCOPED_TRACE(clean);
+    HeadPlan plan = PlanFor("linear_svm", 2);
+    plan.options.svm_c = 0;
+    auto inputs = std::make_unique<MadeFeatures>(2, clean ? 0.02F : 1.F);
+    const torch::Tensor rows = inputs->rows();
+    Examples examples;
+    examples.inputs = std::move(inputs);
+    for (int64_t i = 0; i < kRows; ++i) {
+      examples.labels.push_back(!clean && i % 5 == 4 ? 1 - i % 2 : i % 2);
+      examples.train.push_back(i);
+    }
+    ASSERT_OK_AND_ASSIGN(const auto head, MakeHead(plan, "cpu"));
+    ASSERT_OK_AND_ASSIGN(const FitResult fitted, FitOn(head.get(), examples, QuietHooks()));
+    ASSERT_TRUE(fitted.svm_c.has_value());
+    EXPECT_EQ(*fitted.svm_c, clean ? 100 : 0.1);
+    // It is the machine that this strength gives.
+    plan.options.svm_c = *fitted.svm_c;
+    ASSERT_OK_AND_ASSIGN(const auto same, MakeHead(plan, "cpu"));
+    ASSERT_OK_AND_ASSIGN(const FitResult again, FitOn(same.get(), examples, QuietHooks()));
+    EXPECT_FALSE(again.svm_c.has_value());
+    EXPECT_TRUE(same->Predict(rows).equal(head->Predict(rows)));
   }
 }
 

@@ -106,7 +106,8 @@ TEST_F(TrainerTest, EveryVariantLearnsSavesAndLoads) {
     request.options.epochs = variant.trunk_use == TrunkUse::kNetwork ? 4 : 12;
     request.options.dense_units = 128;
     request.options.dropout = 0;
-    if (!WhyUnused(variant, request.options, "dense_units").empty()) {
+    if (variant.reference.dense_units == 0) {
+      request.options.dense_units = 0;
       // Nothing is hidden, so that there is less to start from; and where features have length one, they are small.
       request.options.image_size = 64;
       request.options.head_learning_rate = 0.02;
@@ -191,6 +192,63 @@ TEST_F(TrainerTest, EveryHeadAndTreatmentLearnsSavesLoadsAndServesTheSame) {
     }
   }
   EXPECT_EQ(extractions, 3) << "72 images in batches of 32, once";
+}
+
+// The same weights, once asked of an image alone and once of its mirror image too; by a network and on features.
+TEST_F(TrainerTest, AModelAsksItsMirrorImageWhenItIsToldTo) {
+  MakeDataset({"blue", "green", "red"}, 12);
+  for (const absl::string_view variant : {"basic_cnn", "vgg16_features"}) {
+    SCOPED_TRACE(std::string(variant));
+    TrainRequest request = Request(std::string(variant), absl::StrCat(variant, "-plain"));
+    request.options.epochs = 1;
+    ASSERT_OK_AND_ASSIGN(const TrainOutcome plain_outcome, Train(request, QuietHooks()));
+    ASSERT_OK_AND_ASSIGN(const auto plain, LoadTrained(request, plain_outcome));
+    request = Request(std::string(variant), absl::StrCat(variant, "-mirrored"));
+    request.options.epochs = 1;
+    request.options.predict_mirrored = true;
+    ASSERT_OK_AND_ASSIGN(const TrainOutcome outcome, Train(request, QuietHooks()));
+    ASSERT_OK_AND_ASSIGN(const auto mirrored, LoadTrained(request, outcome));
+
+    const auto side = static_cast<size_t>(plain->image_size());
+    std::vector<uint8_t> image(side * side * 3);
+    for (size_t i = 0; i < image.size(); ++i) {
+      image[i] = static_cast<uint8_t>(i * i % 251);
+    }
+    std::vector<uint8_t> mirror(image.size());
+    for (size_t pixel = 0; pixel < side * side; ++pixel) {
+      const size_t other = pixel / side * side + side - 1 - pixel % side;
+      std::copy_n(image.begin() + static_cast<std::ptrdiff_t>(3 * other), 3,
+                  mirror.begin() + static_cast<std::ptrdiff_t>(3 * pixel));
+    }
+    const auto says = [](const Predictor& model, const std::vector<uint8_t>& pixels) {
+      std::vector<float> out(3);
+      EXPECT_THAT(model.Run(pixels, 1, absl::MakeSpan(out)), IsOk());
+      return out;
+    };
+    const std::vector<float> of_image = says(*plain, image);
+    const std::vector<float> of_mirror = says(*plain, mirror);
+    const std::vector<float> found = says(*mirrored, image);
+    float apart = 0;
+    for (size_t c = 0; c < found.size(); ++c) {
+      EXPECT_NEAR(found[c], (of_image[c] + of_mirror[c]) / 2, 1e-5);
+      apart = std::max(apart, std::abs(of_image[c] - of_mirror[c]));
+    }
+    EXPECT_GT(apart, 1e-4) << "else the test says nothing";
+    // Scores are of what the model says, not of its image's cached features alone.
+    ASSERT_OK_AND_ASSIGN(const Predictions predicted,
+                         PredictPart(*mirrored, dataset(), manifest_, Part::kTest, 2, &Nothing));
+    ASSERT_OK_AND_ASSIGN(const auto images, PackedImages::OpenOrBuild(dataset(), manifest_, request.options.image_size,
+                                                                      request.options.interpolation, 1, &Nothing));
+    int64_t first = 0;
+    while (manifest_.entries[static_cast<size_t>(first)].part != Part::kTest) {
+      ++first;
+    }
+    std::vector<float> of_first(3);
+    ASSERT_THAT(mirrored->Run(images->image(first), 1, absl::MakeSpan(of_first)), IsOk());
+    for (size_t c = 0; c < of_first.size(); ++c) {
+      EXPECT_NEAR(predicted.probabilities[c], of_first[c], 1e-4);
+    }
+  }
 }
 
 TEST_F(TrainerTest, MoreThanTwoClassesEndInSoftmax) {

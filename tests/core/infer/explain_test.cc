@@ -32,11 +32,34 @@ const std::filesystem::path& WeightsDir() {
   return *dir;
 }
 
+// Of DINOv2, whose weights nobody fetches, drawn ones.
+std::filesystem::path WeightsDirOf(absl::string_view trunk) {
+  if (trunk != "dinov2_vits14") {
+    return WeightsDir();
+  }
+  static const auto* const dir = new testing::TempDir();
+  const std::filesystem::path file = TrunkFile(dir->path(), trunk);
+  if (!std::filesystem::exists(file)) {
+    at::manual_seed(4);
+    std::vector<NamedTensor> tensors;
+    Shape shape = {14, 14, 3};
+    for (const LayerSpec& layer : (*FindTrunk(trunk))->layers()) {
+      for (const ParameterSpec& parameter : layer.Parameters(shape)) {
+        const double scale = std::sqrt(2.0 / static_cast<double>(std::max<int64_t>(parameter.fan_in, 8)));
+        tensors.push_back({layer.FileName(parameter), torch::randn(parameter.shape).mul_(scale).add_(parameter.start)});
+      }
+      shape = layer.Output(shape);
+    }
+    EXPECT_THAT(WriteSafetensors(file, ViewsOf(tensors), {}), IsOk());
+  }
+  return dir->path();
+}
+
 absl::StatusOr<std::shared_ptr<const Trunk>> LoadTrunk(absl::string_view name) {
   static auto* const trunks = new std::map<std::string, absl::StatusOr<std::shared_ptr<const Trunk>>, std::less<>>();
   auto found = trunks->find(name);
   if (found == trunks->end()) {
-    found = trunks->emplace(std::string(name), Trunk::Load(name, WeightsDir(), "cpu")).first;
+    found = trunks->emplace(std::string(name), Trunk::Load(name, WeightsDirOf(name), "cpu")).first;
   }
   return found->second;
 }
@@ -61,7 +84,7 @@ class DrawnModel {
     plan_ = *PlanHead(variant, description_.options, classes);
     if (variant.trunk != nullptr) {
       description_.trunk_fingerprint = (*LoadTrunk(variant.trunk->name))->fingerprint();
-      const Safetensors file = *Safetensors::Open(TrunkFile(WeightsDir(), variant.trunk->name));
+      const Safetensors file = *Safetensors::Open(TrunkFile(WeightsDirOf(variant.trunk->name), variant.trunk->name));
       for (const TensorView& view : file.tensors()) {
         tensors_[view.name] = TensorOf(view).clone();
       }
@@ -115,8 +138,11 @@ class DrawnModel {
     for (size_t i = 0; i < layers.size(); ++i) {
       x = i == before_head && variant_.trunk_use == TrunkUse::kFeatures ? Treated(x) : x;
       x = Layer(layers[i], x);
-      made_[layers[i].name] = x;
-      if (x.dim() == 4 && layers[i].type() != "MaxPooling2D") {
+      made_[layers[i].name] = AsMap(x);
+      const absl::string_view type = layers[i].type();
+      const bool behind_attention =
+          type == "LayerNormalization" || type == "ClassAndMean" || layers[i].name == "block12";
+      if (x.dim() == 4 && type != "MaxPooling2D" && !behind_attention) {
         last_ = x;
       }
     }
@@ -127,15 +153,51 @@ class DrawnModel {
 
   // Of the last image.
   torch::Tensor Heat(int64_t label) const {
-    const torch::Tensor gradient = torch::autograd::grad({Score(label)}, {last_}, {}, true)[0];
-    torch::Tensor heat = torch::zeros({last_.size(2), last_.size(3)});
-    for (int64_t c = 0; c < last_.size(1); ++c) {
-      heat += gradient[0][c].mean() * last_.detach()[0][c];
+    const torch::Tensor gradient = AsMap(torch::autograd::grad({Score(label)}, {last_}, {}, true)[0]);
+    const torch::Tensor map = AsMap(last_.detach());
+    torch::Tensor heat = torch::zeros({map.size(2), map.size(3)});
+    for (int64_t c = 0; c < map.size(1); ++c) {
+      heat += gradient[0][c].mean() * map[0][c];
     }
     return heat.clamp_min(0);
   }
 
  private:
+  // Of tokens, those of the places.
+  static torch::Tensor AsMap(const torch::Tensor& x) {
+    if (x.dim() != 4 || x.size(2) != 1 || x.size(3) < 3) {
+      return x;
+    }
+    const auto side = static_cast<int64_t>(std::sqrt(x.size(3) - 1));
+    return x.slice(3, 1).reshape({1, x.size(1), side, side});
+  }
+  // One head after the other.
+  torch::Tensor Attention(const LayerSpec& spec, const torch::Tensor& tokens, int64_t heads) const {
+    const torch::Tensor qkv = Linear(spec, "attn.qkv", tokens);
+    const int64_t width = tokens.size(1) / heads;
+    std::vector<torch::Tensor> of_heads;
+    for (int64_t head = 0; head < heads; ++head) {
+      const auto part = [&](int64_t which) {
+        return qkv.slice(1, which * tokens.size(1) + head * width, which * tokens.size(1) + (head + 1) * width);
+      };
+      const torch::Tensor weights =
+          torch::softmax(torch::matmul(part(0), part(1).t()) / std::sqrt(static_cast<double>(width)), 1);
+      of_heads.push_back(torch::matmul(weights, part(2)));
+    }
+    return Linear(spec, "attn.proj", torch::cat(of_heads, 1));
+  }
+  torch::Tensor Linear(const LayerSpec& spec, const std::string& name, const torch::Tensor& x) const {
+    return torch::matmul(x, Weight(spec, name + ".weight").t()) + Weight(spec, name + ".bias");
+  }
+  torch::Tensor Norm(const LayerSpec& spec, const std::string& name, const torch::Tensor& x) const {
+    const torch::Tensor centred = x - x.mean(1, true);
+    return centred / (centred.square().mean(1, true) + 1e-6).sqrt() * Weight(spec, name + "weight") +
+           Weight(spec, name + "bias");
+  }
+  // Tokens x channels, and back.
+  static torch::Tensor Rows(const torch::Tensor& x) { return x[0].select(1, 0).t(); }
+  static torch::Tensor FromRows(const torch::Tensor& rows) { return rows.t().unsqueeze(0).unsqueeze(2); }
+
   torch::Tensor Weight(const LayerSpec& layer, absl::string_view name) const {
     return tensors_.at(layer.FileName({std::string(name), {}}));
   }
@@ -168,6 +230,32 @@ class DrawnModel {
       y = Normed(spec, "conv_dw", expands ? "bn2" : "bn1", block->window, block->epsilon, y).clamp(0, 6);
       y = Normed(spec, expands ? "conv_pwl" : "conv_pw", expands ? "bn3" : "bn2", Window(), block->epsilon, y);
       return y.sizes() == x.sizes() ? y + x : y;
+    }
+    if (const auto* embedding = std::get_if<PatchEmbedding>(&spec.layer)) {
+      const int64_t side = (x.size(2) + embedding->patch - 1) / embedding->patch;
+      const int64_t missing = side * embedding->patch - x.size(2);
+      const torch::Tensor patches =
+          torch::conv2d(torch::constant_pad_nd(x, {0, missing, 0, missing}), Weight(spec, "patch_embed.proj.weight"),
+                        Weight(spec, "patch_embed.proj.bias"), embedding->patch);
+      const torch::Tensor places = Weight(spec, "pos_embed")[0];
+      const torch::Tensor grid = places.slice(0, 1).t().reshape({1, places.size(1), embedding->side, embedding->side});
+      const torch::Tensor resized = at::_upsample_bicubic2d_aa(grid.contiguous(), {side, side}, false);
+      return FromRows(
+          torch::cat({Weight(spec, "cls_token")[0] + places.slice(0, 0, 1), (patches + resized)[0].flatten(1).t()}));
+    }
+    if (const auto* block = std::get_if<TransformerBlock>(&spec.layer)) {
+      torch::Tensor tokens = Rows(x);
+      tokens = tokens + Weight(spec, "ls1.gamma") * Attention(spec, Norm(spec, "norm1.", tokens), block->heads);
+      const torch::Tensor hidden = Linear(spec, "mlp.fc1", Norm(spec, "norm2.", tokens));
+      const torch::Tensor gelu = hidden * 0.5 * (1 + torch::erf(hidden / std::sqrt(2.0)));
+      return FromRows(tokens + Weight(spec, "ls2.gamma") * Linear(spec, "mlp.fc2", gelu));
+    }
+    if (std::holds_alternative<LayerNorm>(spec.layer)) {
+      return FromRows(Norm(spec, "", Rows(x)));
+    }
+    if (std::holds_alternative<ClassAndMean>(spec.layer)) {
+      const torch::Tensor tokens = Rows(x);
+      return FromRows(torch::cat({tokens.slice(0, 0, 1), tokens.slice(0, 1).mean(0, true)}, 1));
     }
     if (std::holds_alternative<GlobalAveragePool2D>(spec.layer)) {
       return x.dim() == 4 ? x.mean({2, 3}) : x;
@@ -256,11 +344,12 @@ struct Case {
   TrainingOptions options;
 };
 
-// Each variant of VGG16 and of EfficientNet-Lite0; each head on features, and what features go through.
+// Each variant of VGG16, EfficientNet-Lite0 and DINOv2; each head on features, and what features go through.
 std::vector<Case> AllCases() {
   std::vector<Case> cases;
   for (const Variant& variant : Variants()) {
-    if (variant.trunk != nullptr && variant.trunk->name != "vgg16" && variant.trunk->name != "efficientnet_lite0") {
+    if (variant.trunk != nullptr && variant.trunk->name != "vgg16" && variant.trunk->name != "efficientnet_lite0" &&
+        variant.trunk->name != "dinov2_vits14") {
       continue;
     }
     TrainingOptions options = variant.recommended;
@@ -353,7 +442,7 @@ TEST_F(ExplainTest, MapsAreThoseOfLibTorchsOwnGradientsForEveryVariantAndHead) {
 TEST_F(ExplainTest, ChannelsAreWhatLayersMakeBeforeTheirPool) {
   const testing::TempDir dir;
   for (const absl::string_view name :
-       {"basic_cnn", "vgg16_features", "vgg16_finetuned", "efficientnet_lite0_finetuned"}) {
+       {"basic_cnn", "vgg16_features", "vgg16_finetuned", "efficientnet_lite0_finetuned", "dinov2_vits14_finetuned"}) {
     SCOPED_TRACE(std::string(name));
     const Variant& variant = **FindVariant(name);
     TrainingOptions options = variant.recommended;

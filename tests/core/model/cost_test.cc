@@ -31,8 +31,8 @@ TEST(CostTest, OptionsThatAreTooLargeTogetherAreRefused) {
   for (const Variant& variant : Variants()) {
     SCOPED_TRACE(std::string(variant.name));
     TrainingOptions options = variant.reference;
-    if (!WhyUnused(variant, options, "dense_units").empty()) {
-      continue;
+    if (options.pooling == Pooling::kAverage) {
+      continue;  // few numbers reach the first dense layer
     }
     options.image_size = 512;
     options.dense_units = 16'384;

@@ -36,6 +36,10 @@ TEST(LayersTest, SayShapesAndParameters) {
       {{"f", Flatten{}}, {4, 4, 512}, {8192}, 0},
       {{"g", Dense{512}}, {8192}, {512}, 8193 * 512},
       {{"h", Dropout{0.5}}, {512}, {512}, 0},
+      {{"i", PatchEmbedding{16, 14, 37}}, {30, 28, 3}, {1, 1 + 3 * 2, 16}, 16 + 1370 * 16 + (14 * 14 * 3 + 1) * 16},
+      {{"j", TransformerBlock{2}}, {1, 7, 16}, {1, 7, 16}, 12 * 16 * 16 + (3 + 1 + 4 + 1 + 4 + 2) * 16},
+      {{"k", LayerNorm{}}, {1, 7, 16}, {1, 7, 16}, 32},
+      {{"l", ClassAndMean{}}, {1, 7, 16}, {1, 1, 32}, 0},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.layer.name);

@@ -28,7 +28,8 @@ TEST(TrunksTest, EveryRowIsWhatItClaims) {
     }
     EXPECT_EQ(parameters, trunk.parameters);
     EXPECT_EQ(layers.back().output_shape, FeatureShape(trunk, kSide));
-    EXPECT_EQ(FeatureShape(trunk, kSide)[0], kSide / trunk.stride);
+    // DINOv2's class token and means have no place.
+    EXPECT_EQ(FeatureShape(trunk, kSide)[0], trunk.name == "dinov2_vits14" ? 1 : kSide / trunk.stride);
     ASSERT_OK_AND_ASSIGN(const TrunkInfo* found, FindTrunk(trunk.name));
     EXPECT_EQ(found, &trunk);
     EXPECT_THAT(TrunkNames(), HasSubstr(std::string(trunk.name)));
@@ -61,13 +62,14 @@ TEST(TrunksTest, EveryRowHasTheParametersThatItClaims) {
 }
 
 // What papers and fvcore's counts say, in billions: VGG16's convolutions 15.3, EfficientNet-Lite0 0.38, -Lite2 0.86,
-// ResNet-50 4.1.
+// ResNet-50 4.1, and DINOv2 at the size that it was trained at 46.8.
 TEST(TrunksTest, MultiplyAddsAreThePublishedOnes) {
   for (const auto& [name, billions] :
        {std::pair{"vgg16", 15.35}, {"efficientnet_lite0", 0.38}, {"efficientnet_lite2", 0.86}, {"resnet50", 4.09}}) {
     ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk(name));
     EXPECT_NEAR(static_cast<double>(MultiplyAdds(*trunk, trunk->image_size)) / 1e9, billions, 0.01) << name;
   }
+  EXPECT_NEAR(static_cast<double>(MultiplyAdds(**FindTrunk("dinov2_vits14"), 518)) / 1e9, 46.76, 0.05);
   // Of single layers: each convolution at the positions where it runs.
   const LayerSpec inverted{"", InvertedResidual{6, 24, Window::Same(3, 2)}};
   EXPECT_EQ(inverted.MultiplyAdds({8, 8, 16}), 64 * 16 * 96 + 16 * 9 * 96 + 16 * 96 * 24);

@@ -108,6 +108,15 @@ TEST(VariantsTest, OptionsThatChangeNothingAreTold) {
   EXPECT_EQ(WhyUnused(*variant, variant->reference, "momentum"), "is only for optimizer=sgd");
   EXPECT_EQ(WhyUnused(*variant, variant->reference, "rho"), "");
   EXPECT_THAT(WhyUnused(*variant, variant->reference, "head_epochs"), HasSubstr("trunk"));
+  EXPECT_THAT(WhyUnused(*variant, variant->reference, "norm_momentum"), HasSubstr("batch norms"));
+  for (const auto& [name, used] : {std::pair{"vgg16_finetuned", false},
+                                   {"efficientnet_lite0_frozen", false},
+                                   {"efficientnet_lite0_finetuned", true},
+                                   {"dinov2_vits14_finetuned", false},
+                                   {"resnet50_finetuned", true}}) {
+    ASSERT_OK_AND_ASSIGN(const Variant* other, FindVariant(name));
+    EXPECT_EQ(WhyUnused(*other, other->recommended, "norm_momentum").empty(), used) << name;
+  }
   TrainingOptions options = variant->reference;
   options.trainable_blocks = 1;
   EXPECT_THAT(ResolveOptions(*variant, options),
@@ -207,9 +216,23 @@ TEST(VariantsTest, HeadsBehindAveragesAreLinear) {
     names.push_back(plan.layers[i].name);
   }
   EXPECT_EQ(names, (std::vector<std::string>{"head", "global_average_pooling2d", "dropout", "output"}));
-  EXPECT_THAT(WhyUnused(*variant, variant->recommended, "dense_units"), HasSubstr("hidden"));
-  ASSERT_OK_AND_ASSIGN(const Variant* vgg, FindVariant("vgg16_finetuned"));
-  EXPECT_EQ(WhyUnused(*vgg, vgg->recommended, "dense_units"), "");
+}
+
+TEST(VariantsTest, ATrunkInTheNetworkIsAveragedWhenTheOptionSaysSo) {
+  ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("vgg16_frozen"));
+  TrainingOptions options = variant->reference;
+  options.pooling = Pooling::kAverage;
+  ASSERT_OK_AND_ASSIGN(const HeadPlan plan, PlanHead(*variant, options, 3));
+  EXPECT_EQ(plan.input, (Shape{4, 4, 512}));
+  EXPECT_EQ(plan.layers.front().name, "global_average_pooling2d");
+  ASSERT_OK_AND_ASSIGN(const auto layers, DescribeVariant(*variant, options, 3));
+  EXPECT_EQ(Parameters(layers, true), 513 * 512 + 513 * 512 + 513 * 3);
+  options.dense_units = 0;
+  ASSERT_OK_AND_ASSIGN(const auto linear, DescribeVariant(*variant, options, 3));
+  EXPECT_EQ(Parameters(linear, true), 513 * 3);
+  options.pooling = Pooling::kMax;
+  EXPECT_THAT(ResolveOptions(*variant, options),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.pooling: max isn't possible")));
 }
 
 TEST(VariantsTest, TheBestOfThoseWhoseWeightsAreThereIsRecommended) {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <future>
 
+#include "absl/strings/match.h"
 #include "core/base/safetensors.h"
 #include "core/kernels/conv3x3.h"
 #include "core/model/variants.h"
@@ -482,6 +483,31 @@ TEST(LayerTest, BatchNormsMoveWhileTheyTrainAndAreFoldedElse) {
     EXPECT_LT(Error(after, network.Forward(x).detach().to(torch::kDouble)), 1e-5) << "not what it does unfolded";
     before = folded();
   }
+  // By as much of the batch's as the pass says; by nothing where they stand still, and then they are what it trains
+  // with.
+  const auto moved = [&](double share) {
+    const torch::Tensor from = statistics();
+    pass.norm_momentum = share;
+    const torch::Tensor y = network.Forward(x, pass).detach();
+    return std::pair(y, statistics() - from);
+  };
+  const torch::Tensor start = statistics();
+  const torch::Tensor tenth = moved(0.1).second;
+  for (auto& [name, tensor] : network.changing()) {
+    if (!tensor.requires_grad()) {
+      torch::Tensor running = tensor;
+      running.fill_(absl::EndsWith(name, "running_var") ? 1 : 0);
+    }
+  }
+  const torch::Tensor at_start = statistics();
+  const torch::Tensor half = moved(0.5).second;
+  const torch::Tensor towards = at_start + 2 * half;  // the batch's own
+  EXPECT_LT((start + tenth - (start + 0.1 * (towards - start))).abs().max().item<float>(),
+            1e-4 * towards.abs().max().item<float>());
+  const auto [trained, by] = moved(0);
+  EXPECT_EQ(by.abs().max().item<float>(), 0);
+  EXPECT_LT(Error(trained, folded().to(torch::kDouble)), 1e-5);
+
   // What gradients aren't wanted of stays as it is, in training too.
   for (auto& [name, tensor] : network.changing()) {
     tensor.set_requires_grad(false);

@@ -1,5 +1,5 @@
 // Every trunk of the table, with made weights; the real VGG16 against Keras's own outputs
-// (tests/golden/vgg16_features.safetensors); the real EfficientNet-Lite, and ResNet-50, against timm's
+// (tests/golden/vgg16_features.safetensors); the real EfficientNet-Lite, ResNet-50 and DINOv2 against timm's
 // (trunks.safetensors).
 #include "core/trunks/trunk.h"
 
@@ -112,28 +112,89 @@ torch::Tensor MadeWeight(const std::string& name, const Shape& shape) {
     if (absl::EndsWith(name, "running_var")) {
       value = 0.5 + u;
     } else if (shape.size() == 1) {
-      value = absl::EndsWith(name, "weight") ? 0.75 + 0.5 * u : 0.2 * (u - 0.5);
+      const bool factor = absl::EndsWith(name, "weight") || absl::EndsWith(name, "gamma");
+      value = factor ? 0.75 + 0.5 * u : 0.2 * (u - 0.5);
+    } else if (name == "cls_token" || name == "pos_embed") {
+      value = 0.4 * (u - 0.5);
     }
     values[i] = static_cast<float>(value);
   }
   return tensor;
 }
 
-TEST(ResNetTest, FeaturesEqualTimms) {
-  SetTorchThreads(2);
-  const testing::TempDir dir;
-  ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk("resnet50"));
+// Weights of a trunk; of a transformer's places, for a grid of that side.
+void WriteTimmsMadeWeights(const TrunkInfo& trunk, const std::filesystem::path& dir, int64_t side = 37) {
   std::vector<NamedTensor> tensors;
-  Shape shape = {trunk->stride, trunk->stride, 3};
-  for (const LayerSpec& layer : trunk->layers()) {
-    for (const ParameterSpec& parameter : layer.Parameters(shape)) {
+  Shape shape = {trunk.stride, trunk.stride, 3};
+  for (const LayerSpec& layer : trunk.layers()) {
+    for (ParameterSpec& parameter : layer.Parameters(shape)) {
       const std::string name = layer.FileName(parameter);
+      parameter.shape[1 % parameter.shape.size()] =
+          parameter.any_side ? 1 + side * side : parameter.shape[1 % parameter.shape.size()];
       tensors.push_back({name, MadeWeight(name, parameter.shape)});
     }
     shape = layer.Output(shape);
   }
-  ASSERT_THAT(WriteSafetensors(TrunkFile(dir.path(), trunk->name), ViewsOf(tensors), {}), IsOk());
+  ASSERT_THAT(WriteSafetensors(TrunkFile(dir, trunk.name), ViewsOf(tensors), {}), IsOk());
+}
+
+TEST(ResNetTest, FeaturesEqualTimms) {
+  SetTorchThreads(2);
+  const testing::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const TrunkInfo* trunk, FindTrunk("resnet50"));
+  WriteTimmsMadeWeights(*trunk, dir.path());
   ExpectTimmsFeatures(trunk->name, dir.path());
+}
+
+TEST(DinoV2Test, TokensEqualTimmsAndFeaturesAreTheClassTokenAndTheMean) {
+  SetTorchThreads(2);
+  const testing::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const TrunkInfo* info, FindTrunk("dinov2_vits14"));
+  WriteTimmsMadeWeights(*info, dir.path());
+  ASSERT_OK_AND_ASSIGN(const auto trunk, Trunk::Load(info->name, dir.path(), "cpu"));
+  ASSERT_OK_AND_ASSIGN(const Safetensors golden, Safetensors::Open(testing::Golden("trunks.safetensors")));
+  ASSERT_OK_AND_ASSIGN(const TensorView pixels, golden.Get("dinov2_vits14.pixels", DType::kU8, {1, 224, 224, 3}));
+  ASSERT_OK_AND_ASSIGN(const TensorView view, golden.Get("dinov2_vits14", DType::kF32, {1, 257, 384}));
+  const torch::Tensor expected = TensorOf(view)[0];
+  const torch::NoGradGuard no_grad;
+  torch::Tensor tokens;
+  const torch::Tensor input = InputTensor(pixels.data, 1, 224, info->preprocessing, torch::kCPU);
+  trunk->Inspect(input, static_cast<int>(info->blocks.size()), [&](const std::string& name, const torch::Tensor& x) {
+    tokens = name == "norm" ? x[0].select(1, 0).t() : tokens;
+    return x;
+  });
+  const float largest = expected.abs().max().item<float>();
+  EXPECT_LT((tokens - expected).abs().max().item<float>() / largest, 1e-4);
+
+  std::vector<float> found(768);
+  ASSERT_THAT(trunk->Extract(pixels.data, 1, 224, info->preprocessing, absl::MakeSpan(found)), IsOk());
+  const torch::Tensor features = torch::cat({expected[0], expected.slice(0, 1).mean(0)});
+  const torch::Tensor ours = torch::from_blob(found.data(), {768});
+  EXPECT_LT((ours - features).abs().max().item<float>() / largest, 1e-4);
+}
+
+// As timm saves a network that was made for another size.
+TEST(DinoV2Test, PlacesOfAnyGridAreTakenAndOthersRefused) {
+  SetTorchThreads(2);
+  const testing::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const TrunkInfo* info, FindTrunk("dinov2_vits14"));
+  WriteTimmsMadeWeights(*info, dir.path(), 3);
+  ASSERT_OK_AND_ASSIGN(const auto trunk, Trunk::Load(info->name, dir.path(), "cpu"));
+  const torch::NoGradGuard no_grad;
+  // 3 x 3 patches fit as they are; with zeros for what is missing to whole patches.
+  const torch::Tensor small = torch::rand({1, 3, 40, 40}).contiguous(at::MemoryFormat::ChannelsLast);
+  const torch::Tensor padded = torch::constant_pad_nd(small, {0, 2, 0, 2});
+  EXPECT_TRUE(trunk->Forward(small).equal(trunk->Forward(padded.contiguous(at::MemoryFormat::ChannelsLast))));
+  EXPECT_FALSE(trunk->Forward(small).equal(trunk->Forward(small.flip({3}))));
+
+  ASSERT_OK_AND_ASSIGN(const Safetensors file, Safetensors::Open(TrunkFile(dir.path(), info->name)));
+  std::vector<NamedTensor> tensors;
+  for (const TensorView& view : file.tensors()) {
+    tensors.push_back({view.name, view.name == "pos_embed" ? torch::zeros({1, 9, 384}) : TensorOf(view).clone()});
+  }
+  ASSERT_THAT(WriteSafetensors(TrunkFile(dir.path(), info->name), ViewsOf(tensors), {}), IsOk());
+  EXPECT_THAT(Trunk::Load(info->name, dir.path(), "cpu"),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("pos_embed")));
 }
 
 TEST_F(TrunkTest, AnImagesFeaturesDoNotDependOnItsBatch) {

@@ -143,6 +143,18 @@ TEST_F(ExplainHandlersTest, MoreThanThereIsMemoryForIsRefused) {
   EXPECT_THAT(Run(), IsOk());
 }
 
+// A slow client's pictures are in memory for as long as it takes them.
+TEST_F(ExplainHandlersTest, AnAnswerCountsUntilItIsSent) {
+  std::shared_ptr<const void> kept;
+  call_.keep = [&](std::shared_ptr<const void> something) { kept = std::move(something); };
+  const auto response = Run();
+  ASSERT_THAT(response, IsOk());
+  EXPECT_EQ(explanations_.used(), static_cast<int64_t>(response->ByteSizeLong()));
+  EXPECT_GT(explanations_.used(), 10'000);
+  kept.reset();
+  EXPECT_EQ(explanations_.used(), 0);
+}
+
 TEST_F(ExplainHandlersTest, WorkWhoseCallerHasGoneIsNotBegun) {
   call_.cancelled = [] { return true; };
   EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kCancelled, _));

@@ -1,5 +1,6 @@
 #include <map>
 
+#include "core/base/safetensors.h"
 #include "tests/server/handlers/fixture.h"
 
 namespace graft {
@@ -214,6 +215,56 @@ TEST_F(ModelHandlersTest, TrunksAreTheTableWithWhatIsThere) {
   EXPECT_THAT(GetTrunk(deps_, call_, request, &trunk), StatusIs(StatusCode::kNotFound, HasSubstr("resnet50")));
   request.set_name("\x1b");
   EXPECT_THAT(GetTrunk(deps_, call_, request, &trunk), StatusIs(StatusCode::kInvalidArgument, HasSubstr("name")));
+}
+
+TEST_F(ModelHandlersTest, ATrunkIsImportedByAHeaderAndThenItsFile) {
+  v1::ImportTrunkRequest chunk;
+  chunk.set_chunk("bytes");
+  v1::ImportTrunkRequest header;
+  header.mutable_header()->set_name("plants");
+  header.mutable_header()->set_like("efficientnet_lite0");
+  header.mutable_header()->set_preprocessing(v1::PREPROCESSING_TORCHVISION);
+  header.mutable_header()->set_source("plants.safetensors");
+  v1::Trunk trunk;
+
+  auto stream = ImportTrunk(deps_, call_);
+  EXPECT_THAT(stream->Add(chunk), StatusIs(StatusCode::kInvalidArgument, HasSubstr("header: not set")));
+  stream = ImportTrunk(deps_, call_);
+  EXPECT_THAT(stream->Add({}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("kind: not set")));
+  stream = ImportTrunk(deps_, call_);
+  EXPECT_THAT(stream->Close(&trunk), StatusIs(StatusCode::kInvalidArgument, HasSubstr("header: not set")));
+  stream = ImportTrunk(deps_, call_);
+  ASSERT_THAT(stream->Add(header), IsOk());
+  EXPECT_THAT(stream->Add(header), StatusIs(StatusCode::kInvalidArgument, HasSubstr("there is one already")));
+  stream = ImportTrunk(deps_, call_);
+  ASSERT_THAT(stream->Add(header), IsOk());
+  ASSERT_THAT(stream->Add(chunk), IsOk());
+  EXPECT_THAT(stream->Close(&trunk), StatusIs(StatusCode::kInvalidArgument, HasSubstr("file: not a safetensors file")));
+
+  const TrunkInfo& like = **FindTrunk("efficientnet_lite0");
+  std::vector<std::vector<float>> values;
+  std::vector<TensorView> tensors;
+  Shape shape = {like.stride, like.stride, 3};
+  for (const LayerSpec& layer : like.layers()) {
+    for (const ParameterSpec& parameter : layer.Parameters(shape)) {
+      values.emplace_back(static_cast<size_t>(ElementCount(parameter.shape)));
+      tensors.push_back(
+          {layer.FileName(parameter), DType::kF32, parameter.shape, AsBytes(absl::MakeConstSpan(values.back()))});
+    }
+    shape = layer.Output(shape);
+  }
+  ASSERT_THAT(WriteSafetensors(root_ / "file", tensors, {}), IsOk());
+  stream = ImportTrunk(deps_, call_);
+  ASSERT_THAT(stream->Add(header), IsOk());
+  chunk.set_chunk(testing::ReadText(root_ / "file"));
+  ASSERT_THAT(stream->Add(chunk), IsOk());
+  ASSERT_THAT(stream->Close(&trunk), IsOk());
+  EXPECT_EQ(trunk.name(), "plants");
+  EXPECT_EQ(trunk.like(), "efficientnet_lite0");
+  EXPECT_EQ(trunk.preprocessing(), v1::PREPROCESSING_TORCHVISION);
+  EXPECT_EQ(trunk.source(), "plants.safetensors");
+  EXPECT_TRUE(trunk.available());
+  EXPECT_THAT(trunk.variants(), ElementsAre("plants_features", "plants_frozen", "plants_finetuned"));
 }
 
 TEST_F(ModelHandlersTest, TheStatusCountsWhatIsThere) {

@@ -147,13 +147,17 @@ class Jobs : public v1::JobService::CallbackService {
   Jobs(Script* script, RpcRuntime* runtime) : script_(script), runtime_(runtime) {}
   grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context, const v1::GetJobRequest* request,
                                    v1::Job* response) override {
-    return RunUnary(*runtime_, context, "GetJob", *request, [request, response](const Call&) -> absl::Status {
-      if (request->id() == "throw") {
-        throw std::runtime_error("on purpose");
-      }
-      response->set_id(request->id());
-      return absl::OkStatus();
-    });
+    return RunUnary(
+        *runtime_, context, "GetJob", *request, [this, request, response](const Call& call) -> absl::Status {
+          if (request->id() == "throw") {
+            throw std::runtime_error("on purpose");
+          }
+          if (request->id() == "keep") {
+            call.keep(std::shared_ptr<const void>(this, [script = script_](const void*) { script->Destroyed(); }));
+          }
+          response->set_id(request->id());
+          return absl::OkStatus();
+        });
   }
   grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(grpc::CallbackServerContext* context,
                                                    const v1::WatchJobRequest* request) override {
@@ -270,6 +274,11 @@ class RpcStreamsTest : public ::testing::Test {
 };
 
 // Thousands of streams whose callers go at any moment, while answers to them come from another thread.
+TEST_F(RpcStreamsTest, WhatIsKeptForAnAnswerGoesWithTheCall) {
+  EXPECT_TRUE(GetJob("keep").ok());
+  script_.AwaitDestroyed(1);
+}
+
 TEST_F(RpcStreamsTest, AStormOfCancelsWithLateAnswers) {
   constexpr int kThreads = 4;
   constexpr int kEach = 1000;
