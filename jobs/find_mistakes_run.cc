@@ -76,6 +76,7 @@ absl::StatusOr<nlohmann::json> RunFindMistakes(const RunRequest& request, const 
   options.interpolation = spec.judge.interpolation;
   options.image_size = spec.judge.image_size;
   options.seed = spec.judge.seed;
+  options.svm_c = 1;  // where labels are wrong, what fits them best is no measure of strength
   options.threads = request.settings.threads;
   GRAFT_ASSIGN_OR_RETURN(options.device, ResolveDevice(request.settings.device));
   SetTorchThreads(options.threads);

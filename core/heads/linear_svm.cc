@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "core/base/mutex.h"
@@ -78,7 +79,7 @@ class LinearSvmHead : public Head {
     std::optional<Machines> best;
     for (const double c : tried) {
       GRAFT_ASSIGN_OR_RETURN(Machines machines, FitMachines(rows, matrix, fold_of, c, &progress));
-      if (!best.has_value() || machines.loss < best->loss) {
+      if (!best.has_value() || std::tie(machines.errors, machines.loss) < std::tie(best->errors, best->loss)) {
         best = std::move(machines);
       }
     }
@@ -141,7 +142,9 @@ class LinearSvmHead : public Head {
     double c = 0;
     std::vector<LinearScore> of;     // each output
     std::vector<PlattCurve> curves;  // likewise
-    double loss = 0;                 // of what machines say of rows that they weren't trained on
+    // Of what machines say of rows that they weren't trained on: how often they are wrong, and by how much.
+    int64_t errors = 0;
+    double loss = 0;
   };
 
   absl::StatusOr<Machines> FitMachines(const TrainingRows& rows, const RowMatrix& matrix,
@@ -185,6 +188,7 @@ class LinearSvmHead : public Head {
       const PlattCurve curve = FitCalibration(scores, positive);
       for (size_t i = 0; i < scores.size(); ++i) {
         const double probability = positive[i] ? curve.Of(scores[i]) : 1 - curve.Of(scores[i]);
+        machines.errors += probability > 0.5 ? 0 : 1;
         machines.loss -= std::log(std::max(probability, 1e-15));
       }
       machines.of.push_back(*std::move(of_output[kAll]));

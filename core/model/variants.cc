@@ -145,6 +145,7 @@ TrainingOptions FeaturesRecommended(const TrunkInfo& trunk) {
   options.image_size = trunk.image_size;
   options.interpolation = Interpolation::kBilinear;
   options.head = HeadKind::kLinearSvm;
+  options.svm_c = 0;  // as strong as suits so many images
   options.pooling = Pooling::kAverage;
   options.feature_scaling = FeatureScaling::kL2;
   return options;

@@ -58,8 +58,8 @@ std::vector<std::reference_wrapper<const Variant>> Variants();
 // NOT_FOUND; the message lists the variants that there are.
 absl::StatusOr<const Variant*> FindVariant(absl::string_view name);
 
-// The options by which features are treated (treatment.h) before they reach the head. Where the trunk is in the network,
-// its layers do that.
+// The options by which features are treated (treatment.h) before they reach the head. Where the trunk is in the
+// network, its layers do that.
 TrainingOptions TreatmentOf(const Variant& variant, TrainingOptions options);
 
 // What is trained when nobody says: the best of those whose trunk's weights are there.

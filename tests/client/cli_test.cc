@@ -540,7 +540,7 @@ TEST_F(CliTest, ATrunksWeightsAreSentWithWhatTheyAre) {
   EXPECT_THAT(err_.str(), HasSubstr("cannot read"));
   EXPECT_EQ(server_.imports.size(), 2U);
   EXPECT_EQ(Run({"trunk", "import", file, "--like", "vgg16"}), 2);
-  EXPECT_THAT(err_.str(), HasSubstr("--as: "));
+  EXPECT_THAT(err_.str(), HasSubstr("--as is required"));
 }
 
 TEST_F(CliTest, ATrainingNeedsNoVariant) {

@@ -204,6 +204,7 @@ TEST(OutOfFoldTest, SwappedLabelsOfPhotographsAreFound) {
   ASSERT_OK_AND_ASSIGN(const Manifest manifest, SplitFolder(dir / "in", dir / "dataset", split, &Nothing));
   ASSERT_OK_AND_ASSIGN(const Variant* variant, FindVariant("vgg16_features"));
   TrainingOptions options = variant->recommended;
+  options.svm_c = 1;  // as the job has it
   options.image_size = 96;
   options.device = "cpu";
   options.threads = 2;

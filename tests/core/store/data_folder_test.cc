@@ -136,7 +136,7 @@ class DataFolderTest : public ::testing::Test {
 };
 
 TEST_F(DataFolderTest, IsForItsUserOnly) {
-  EXPECT_THAT(Names(root_), ElementsAre("datasets", "incoming", "jobs", "models", "trash", "uploads"));
+  EXPECT_THAT(Names(root_), ElementsAre("datasets", "incoming", "jobs", "models", "trash", "trunks", "uploads"));
   const auto private_only = fs::perms::owner_all;
   EXPECT_EQ(fs::status(root_).permissions(), private_only);
   for (const std::string& name : Names(root_)) {
