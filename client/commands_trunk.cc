@@ -105,8 +105,8 @@ absl::StatusOr<v1::Trunk> SendTrunk(const Cli& cli, const ImportArguments& argum
     sent += in.gcount();
     open = chunk.empty() || stream->Write(request);
     if (cli.err_is_terminal) {
-      *cli.err << "\r\x1b[Kimport " << Bar(static_cast<double>(sent) / static_cast<double>(size), 20) << " "
-               << Bytes(sent) << std::flush;
+      *cli.err << "\r\x1b[Kimport " << Bar(size == 0 ? 1 : static_cast<double>(sent) / static_cast<double>(size), 20)
+               << " " << Bytes(sent) << std::flush;
     }
   }
   if (cli.err_is_terminal) {

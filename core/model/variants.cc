@@ -280,6 +280,9 @@ const std::vector<Variant>& OwnVariants() {
 
 // Whether its trunk has batch norms: numbers that no gradient changes.
 bool HasNorms(const Variant& variant) {
+  if (variant.trunk == nullptr) {
+    return false;
+  }
   Shape shape = {variant.trunk->stride, variant.trunk->stride, 3};
   for (const LayerSpec& layer : variant.trunk->layers()) {
     for (const ParameterSpec& parameter : layer.Parameters(shape)) {
@@ -369,7 +372,7 @@ const Variant& RecommendedVariant(const std::filesystem::path& weights_dir) {
       return **FindVariant(absl::StrCat(trunk, "_features"));
     }
   }
-  return **FindVariant("regularized_cnn");
+  return **FindVariant("augmented_cnn");
 }
 
 int FrozenBlocks(const Variant& variant, const TrainingOptions& options) {

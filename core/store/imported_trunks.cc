@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
-#include "core/base/dir.h"
 #include "core/base/json.h"
 #include "core/base/mutex.h"
 #include "core/base/safetensors.h"

@@ -321,7 +321,7 @@ TEST_F(ResolveTest, TrainingThatCannotBeIsRefused) {
   unsaid.mutable_train()->clear_init_from();
   EXPECT_EQ(Resolve(unsaid)->spec["variant"], "vgg16_features");
   fs::remove(root_ / "weights/vgg16.safetensors");
-  EXPECT_EQ(Resolve(unsaid)->spec["variant"], "regularized_cnn");
+  EXPECT_EQ(Resolve(unsaid)->spec["variant"], "augmented_cnn");
   refuses([](auto* t) { t->set_variant("vgg16_features"); }, StatusCode::kFailedPrecondition, "deploy/fetch-weights");
   EXPECT_THAT(Resolve(Train()), IsOk());
 }

@@ -121,6 +121,7 @@ TEST(VariantsTest, OptionsThatChangeNothingAreTold) {
   options.trainable_blocks = 1;
   EXPECT_THAT(ResolveOptions(*variant, options),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("options.trainable_blocks: 1 is above 0")));
+  EXPECT_THAT(WhyUnused(*variant, options, "norm_momentum"), HasSubstr("batch norms")) << "asked before that is known";
   options = variant->reference;
   options.patience = 3;
   EXPECT_THAT(ResolveOptions(*variant, options),
@@ -237,7 +238,7 @@ TEST(VariantsTest, ATrunkInTheNetworkIsAveragedWhenTheOptionSaysSo) {
 
 TEST(VariantsTest, TheBestOfThoseWhoseWeightsAreThereIsRecommended) {
   const testing::TempDir dir;
-  EXPECT_EQ(RecommendedVariant(dir.path()).name, "regularized_cnn");
+  EXPECT_EQ(RecommendedVariant(dir.path()).name, "augmented_cnn");
   for (const char* trunk : {"vgg16", "efficientnet_lite0", "efficientnet_lite2"}) {
     testing::WriteText(TrunkFile(dir.path(), trunk), "weights");
     EXPECT_EQ(RecommendedVariant(dir.path()).name, absl::StrCat(trunk, "_features"));
