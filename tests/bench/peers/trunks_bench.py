@@ -88,67 +88,54 @@ def onnx_model(name, tensors, path):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
-def in_torch(name, tensors):
+def torch_layers(name, tensors, first_trained=None):
+    """Weight, bias, norm, and the rest of convolutions(). Those from `first_trained` on have a batch norm that trains, the others one that is
+    folded."""
     layers = []
-    for _, convolution, norm, window, stride, relu, begins, adds in convolutions(name):
-        weight, bias = (torch.from_numpy(np.ascontiguousarray(t)) for t in folded(tensors, convolution, norm))
-        layers.append((weight.contiguous(memory_format=torch.channels_last), bias, window, stride, relu, begins, adds))
+    for k, (_, convolution, norm, *rest) in enumerate(convolutions(name)):
+        norms = None
+        if first_trained is not None and k >= first_trained:
+            weight, bias = torch.from_numpy(tensors[f"{convolution}.weight"].copy()), None
+            norms = [torch.from_numpy(tensors[f"{norm}.{part}"].copy()) for part in ("weight", "bias", "running_mean", "running_var")]
+        else:
+            weight, bias = (torch.from_numpy(np.ascontiguousarray(t)) for t in folded(tensors, convolution, norm))
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        for trained in (weight, *norms[:2]) if norms is not None else ():
+            trained.requires_grad_()
+        layers.append((weight, bias, norms, *rest))
+    return layers
 
-    def forward(x):
-        block_input = None
-        for weight, bias, window, stride, relu, begins, adds in layers:
-            block_input = x if begins else block_input
-            before, after = padding(x.shape[-1], window, stride)
-            pad = before
-            if before != after:
-                x, pad = F.pad(x, (before, after, before, after)), 0
-            x = F.conv2d(x, weight, bias, stride, pad, 1, weight.shape[0] if weight.shape[1] == 1 else 1)
-            x = x.clamp_(0, 6) if relu else x
-            x = x + block_input if adds else x
-        return x
 
-    return forward
+def run_torch(x, layers):
+    block_input = None
+    for weight, bias, norms, window, stride, relu, begins, adds in layers:
+        block_input = x if begins else block_input
+        before, after = padding(x.shape[-1], window, stride)
+        pad = before
+        if before != after:
+            x, pad = F.pad(x, (before, after, before, after)), 0
+        x = F.conv2d(x, weight, bias, stride, pad, 1, weight.shape[0] if weight.shape[1] == 1 else 1)
+        if norms is not None:
+            x = F.batch_norm(x, norms[2], norms[3], norms[0], norms[1], True, 0.1, EPSILON)
+        if relu:
+            x = x.clamp_(0, 6) if norms is None else x.clamp(0, 6)
+        x = x + block_input if adds else x
+    return x
 
 
 def training_step(name, tensors):
     """The last two stages and the head train, with batch norms that do; what is before them is frozen and folded."""
-    rows = list(convolutions(name))
     last = len(TRUNKS[name][1]) - 2
-    first = next(k for k, row in enumerate(rows) if row[0] >= last)
-    layers = []
-    for k, (_, convolution, norm, window, stride, relu, begins, adds) in enumerate(rows):
-        if k < first:
-            weight, bias = (torch.from_numpy(np.ascontiguousarray(t)) for t in folded(tensors, convolution, norm))
-            layers.append((weight.contiguous(memory_format=torch.channels_last), bias, None, window, stride, relu, begins, adds))
-        else:
-            weight = torch.from_numpy(tensors[f"{convolution}.weight"].copy()).contiguous(memory_format=torch.channels_last).requires_grad_()
-            norms = [torch.from_numpy(tensors[f"{norm}.{part}"].copy()) for part in ("weight", "bias", "running_mean", "running_var")]
-            norms[0].requires_grad_()
-            norms[1].requires_grad_()
-            layers.append((weight, None, norms, window, stride, relu, begins, adds))
-    trained = [t for weight, _, norms, *_ in layers if norms is not None for t in (weight, norms[0], norms[1])]
-
-    def run(x, layers):
-        block_input = None
-        for weight, bias, norms, window, stride, relu, begins, adds in layers:
-            block_input = x if begins else block_input
-            before, after = padding(x.shape[-1], window, stride)
-            pad = before
-            if before != after:
-                x, pad = F.pad(x, (before, after, before, after)), 0
-            x = F.conv2d(x, weight, bias, stride, pad, 1, weight.shape[0] if weight.shape[1] == 1 else 1)
-            if norms is not None:
-                x = F.batch_norm(x, norms[2], norms[3], norms[0], norms[1], True, 0.1, EPSILON)
-            x = x.clamp(0, 6) if relu else x
-            x = x + block_input if adds else x
-        return x
+    first = next(k for k, row in enumerate(convolutions(name)) if row[0] >= last)
+    layers = torch_layers(name, tensors, first)
+    trained = [t for weight, _, norms, *_ in layers if norms is not None for t in (weight, *norms[:2])]
 
     def step(x):
         for tensor in trained:
             tensor.grad = None
         with torch.no_grad():
-            features = run(x, layers[:first])
-        run(features, layers[first:]).sum().backward()
+            features = run_torch(x, layers[:first])
+        run_torch(features, layers[first:]).sum().backward()
 
     return step
 
@@ -197,12 +184,12 @@ for name, (side, _) in TRUNKS.items():
     repeats = lambda count: 40 if count == 1 else 10
     outputs = {}
 
-    forward = in_torch(name, tensors)
+    layers = torch_layers(name, tensors)
     with torch.inference_mode():
         for count, x in inputs.items():
             images = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
-            keep(f"PyTorch {torch.__version__.split('+')[0]}", f"BM_LiteTrunk/{name}/batch:{count}", best(repeats(count), lambda: forward(images)))
-            outputs["pytorch"] = forward(images).numpy()
+            keep(f"PyTorch {torch.__version__.split('+')[0]}", f"BM_LiteTrunk/{name}/batch:{count}", best(repeats(count), lambda: run_torch(images, layers)))
+            outputs["pytorch"] = run_torch(images, layers).numpy()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "trunk.onnx")
         onnx_model(name, tensors, path)
